@@ -1,0 +1,1 @@
+"""Three ways to reach a provider that speaks the OpenAI protocol."""

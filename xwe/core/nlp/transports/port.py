@@ -1,0 +1,41 @@
+"""What a transport is: one exchange with the provider, written for one side.
+
+A transport makes exactly one attempt. It knows nothing of retries, limits or caches: those are
+the call path's. It raises only the `ProviderError`s of `xwe.errors` (and lets `CancelledError`
+pass): foreign exceptions are mapped where they enter.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Protocol
+
+from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits
+
+
+class AsyncTransport(Protocol):
+    """Native on the resident loop; every method is called there and nowhere else."""
+
+    async def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
+        """The whole reply. Cancelling closes the upstream connection at once."""
+
+    def stream(self, request: CompletionRequest, limits: TimeLimits) -> AsyncIterator[Delta]:
+        """The reply in pieces; an async generator whose `aclose()` closes the connection.
+
+        It ends normally only after a `finish_reason` came; otherwise it raises
+        `StreamInterruptedError` (after the first delta) or another `ProviderError` (before it).
+        """
+
+    async def aclose(self) -> None:
+        """Release the pooled connections. Idempotent."""
+
+
+class BlockingTransport(Protocol):
+    """Native in a thread; any number of threads may call at once."""
+
+    def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
+        """The whole reply."""
+
+    def stream(self, request: CompletionRequest, limits: TimeLimits) -> Iterator[Delta]:
+        """The reply in pieces; a generator whose `close()` closes the connection."""
+
+    def close(self) -> None:
+        """Release the pooled connections. Idempotent."""

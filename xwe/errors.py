@@ -1,0 +1,193 @@
+"""The one error tree. Every exception that xwe raises on purpose is named here, by its cause.
+
+::
+
+    XweError
+    ├── SettingsError (ValueError)            a variable has a value that cannot be used
+    ├── InvalidRequestError (ValueError)      the caller sent something malformed; names the field
+    ├── SaturatedError                        all places run and wait: refused at once
+    ├── DrainingError                         shutting down: no new work
+    ├── ClosedError (RuntimeError)            used after cleanup() or close()
+    ├── LoopDeadlockError (RuntimeError)      waiting here could never end
+    ├── DeadlineExceededError (TimeoutError)  the caller's time ran out
+    └── ProviderError                         the model's provider failed
+        ├── ProviderUnreachableError          no connection: DNS, refused, reset before a reply
+        ├── ProviderTimeoutError (TimeoutError)  connected, and then too little came in time
+        ├── ProviderStatusError               5xx
+        ├── ProviderRejectedError             4xx: this request will never be accepted
+        │   └── ProviderAuthError             401 and 403: the key
+        ├── ProviderRateLimitedError          429: the provider's limit, or an empty account
+        ├── ProviderBadReplyError             an answer that is not the protocol
+        │   └── StructuredReplyError          an answer that does not fit the JSON schema
+        ├── StreamInterruptedError            a stream that ended before its end
+        └── CircuitOpenError                  not asked: it failed too often just now
+
+`code` is the machine's name of the error (it reaches HTTP clients and metrics); `retryable` says
+whether the same call may work later; `retry_after_s` says when, in seconds, where that is known.
+The message is for people. It never holds a prompt, a reply or a key.
+"""
+
+from typing import ClassVar
+
+
+class XweError(Exception):
+    """Base of everything that xwe raises on purpose."""
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").splitlines()[0])
+        self.retry_after_s = retry_after_s
+
+    @property
+    def message(self) -> str:
+        """The text for people."""
+        return str(self.args[0])
+
+
+class SettingsError(XweError, ValueError):
+    """A setting has a value that cannot be used."""
+
+    code = "settings"
+
+    def __init__(self, variable: str, value: str, allowed: str) -> None:
+        super().__init__(f"{variable}={value!r} cannot be used: {allowed}")
+        self.variable, self.value, self.allowed = variable, value, allowed
+
+
+class InvalidRequestError(XweError, ValueError):
+    """The request is malformed."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str = "", *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class SaturatedError(XweError):
+    """Every place is taken and the queue is full; try again shortly."""
+
+    code = "saturated"
+    retryable = True
+
+
+class DrainingError(XweError):
+    """The server is shutting down and takes no new work; try again shortly."""
+
+    code = "draining"
+    retryable = True
+
+
+class ClosedError(XweError, RuntimeError):
+    """It was used after it had been closed."""
+
+    code = "closed"
+
+
+class LoopDeadlockError(XweError, RuntimeError):
+    """Waiting here would block the very thread that has to do the work."""
+
+    code = "deadlock"
+
+
+class DeadlineExceededError(XweError, TimeoutError):
+    """The deadline passed before there was an answer."""
+
+    code = "deadline_exceeded"
+    retryable = True
+
+
+class ProviderError(XweError):
+    """The model's provider failed."""
+
+    code = "provider_error"
+
+
+class ProviderUnreachableError(ProviderError):
+    """The model's provider could not be reached."""
+
+    retryable = True
+
+
+class ProviderTimeoutError(ProviderError, TimeoutError):
+    """The model's provider did not answer in time."""
+
+    code = "provider_timeout"
+    retryable = True
+
+
+class ProviderStatusError(ProviderError):
+    """The model's provider answered with a server error."""
+
+    retryable = True
+
+    def __init__(
+        self, message: str = "", *, status: int = 500, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.status = status
+
+
+class ProviderRejectedError(ProviderError):
+    """The model's provider refused the request as it stands."""
+
+    def __init__(self, message: str = "", *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ProviderAuthError(ProviderRejectedError):
+    """The model's provider refused the key; check LLM_API_KEY and LLM_BASE_URL."""
+
+    code = "provider_auth"
+
+
+class ProviderRateLimitedError(ProviderError):
+    """The model's provider is limiting us."""
+
+    code = "provider_rate_limited"
+    retryable = True
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retry_after_s: float | None = None,
+        quota_exhausted: bool = False,
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        # An empty account does not fill up within a retry's time.
+        self.quota_exhausted = quota_exhausted
+
+
+class ProviderBadReplyError(ProviderError):
+    """The model's provider sent an answer that is not the protocol."""
+
+    code = "provider_bad_reply"
+
+
+class StructuredReplyError(ProviderBadReplyError):
+    """The model's answer does not fit the JSON schema, also after it was shown its error."""
+
+
+class StreamInterruptedError(ProviderError):
+    """The model's stream ended before its end; what came until then stands.
+
+    `reason` is one of "idle", "reset", "truncated", "too_large", "total".
+    """
+
+    code = "stream_interrupted"
+    retryable = True
+
+    def __init__(self, message: str = "", *, reason: str = "truncated") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class CircuitOpenError(ProviderError):
+    """The model's provider failed too often just now and is left alone for a moment."""
+
+    code = "circuit_open"
+    retryable = True
