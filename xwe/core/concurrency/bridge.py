@@ -1,0 +1,236 @@
+"""The bridge: synchronous code calls asynchronous code and waits for it in its own thread.
+
+Everything runs on the one resident loop, so that locks, queues and pooled connections of one call
+are good for the next. With LLM_ASYNC_ENABLED=false nothing does: each call runs in the calling
+thread, as slow and as simple as the code that it replaced.
+"""
+
+import asyncio
+import contextvars
+import inspect
+import math
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from xwe.core.concurrency.admission import Admission, AdmissionStats
+from xwe.core.concurrency.async_config import AsyncConfig
+from xwe.core.concurrency.iteration import iterate_in_sync
+from xwe.core.concurrency.loop_thread import get_loop_thread
+from xwe.errors import DeadlineExceededError, SaturatedError, XweError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_UNSET = object()
+
+
+def run_async_in_sync(awaitable: Awaitable[T], timeout_s: float | None = None) -> T:
+    """Run a coroutine on the resident loop and wait for its result in this thread.
+
+    Works with no loop, inside a running one (a notebook: its cell waits, the coroutine runs on the
+    resident loop), from a pool's thread and inside a Flask view. Context variables go along.
+
+    Args:
+        awaitable: usually a coroutine. A future or task that belongs to another loop cannot be
+            awaited from here and raises RuntimeError, as asyncio does.
+        timeout_s: cancels the coroutine after so many seconds.
+
+    Raises:
+        LoopDeadlockError: (a RuntimeError) on the resident loop's own thread.
+        DeadlineExceededError: (a TimeoutError) after `timeout_s`.
+    """
+    coro = _as_coroutine(awaitable)
+    if AsyncConfig.is_async_enabled():
+        return get_loop_thread().run(coro, timeout_s)
+    return _run_in_this_thread(coro, timeout_s, contextvars.copy_context())
+
+
+def _as_coroutine(awaitable: Awaitable[T]) -> Coroutine[Any, Any, T]:
+    if asyncio.iscoroutine(awaitable):
+        return awaitable
+    if not inspect.isawaitable(awaitable):
+        raise TypeError(f"a coroutine or another awaitable is needed, not {awaitable!r}")
+
+    async def wait() -> T:
+        return await awaitable
+
+    return wait()
+
+
+def _run_in_this_thread(
+    coro: Coroutine[Any, Any, T], timeout_s: float | None, context: contextvars.Context
+) -> T:
+    """The kill switch's way: a loop for this call only, in the calling thread."""
+
+    async def bounded() -> T:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await coro
+        except TimeoutError as error:
+            if timeout_s is None:
+                raise
+            raise DeadlineExceededError(f"No answer within {timeout_s:g} s.") from error
+
+    def run() -> T:
+        with asyncio.Runner() as runner:
+            return runner.run(bounded(), context=context)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return run()
+    # A loop runs in this very thread (a notebook): a second one needs a thread of its own.
+    return _in_new_thread(run)
+
+
+def _in_new_thread(run: Callable[[], T]) -> T:
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            outcome.append(run())
+        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
+            failure.append(error)
+
+    thread = threading.Thread(target=target, name="xwe-once")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+async def await_on_resident(coro: Coroutine[Any, Any, T]) -> T:
+    """Run `coro` on the resident loop and await it from whichever loop the caller is on.
+
+    Cancelling the caller cancels `coro`.
+    """
+    thread = get_loop_thread()
+    if thread.is_current():
+        return await coro
+    return await asyncio.wrap_future(thread.submit(coro))
+
+
+def _run_view(result: Any, admission: Admission | None, timeout_s: float | None) -> Any:
+    """What a view returned, made synchronous: the one path of `async_route` and `AsyncBridge`."""
+    if not asyncio.iscoroutine(result):
+        if isinstance(result, AsyncIterator):
+            return iterate_in_sync(result)
+        if not inspect.isawaitable(result):
+            return result
+        result = _as_coroutine(result)
+    if admission is None:
+        return _run_in_context(result, timeout_s)
+    try:
+        with admission.place_blocking(timeout_s):
+            return _run_in_context(result, timeout_s)
+    finally:
+        result.close()  # a refused one has never been started; a finished one does not mind
+
+
+def _run_in_context(coro: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
+    """Run `coro` in a copy of the context, and take over what it set, as a plain call would."""
+    context = contextvars.copy_context()
+    try:
+        if AsyncConfig.is_async_enabled():
+            return get_loop_thread().run(coro, timeout_s, context=context)
+        return _run_in_this_thread(coro, timeout_s, context)
+    finally:
+        for variable, value in context.items():
+            if variable.get(_UNSET) is not value:
+                variable.set(value)
+
+
+def async_route(view: Callable[P, Any]) -> Callable[P, Any]:
+    """Turn an `async def` view into one that a WSGI server can call.
+
+    `request`, `g`, `session` and `url_for` work inside. No loop is made per request: the view runs
+    on the resident one. An async generator becomes a streamed response. ::
+
+        @app.post("/api/chat")
+        @async_route
+        async def chat():
+            return {"response": await client.chat_async(request.json["message"])}
+    """
+
+    @wraps(view)
+    def synchronous(*args: P.args, **kwargs: P.kwargs) -> Any:
+        return _run_view(view(*args, **kwargs), None, None)
+
+    return synchronous
+
+
+class FlaskLike(Protocol):
+    """What the bridge needs of an application; Flask's own shape, so that it is not imported."""
+
+    extensions: dict[str, Any]
+    async_to_sync: Any
+
+    def register_error_handler(self, code_or_exception: Any, f: Callable[[Any], Any]) -> None:
+        """As Flask's."""
+
+
+class AsyncBridge:
+    """Runs every `async def` view of an existing Flask app on the resident loop.
+
+    One line, `AsyncBridge(app)`, does it: the views, `before_request` functions and error handlers
+    are not edited. Overload is answered with 503 and Retry-After, a missed deadline with 504, both
+    as `{"error": {…}}`; an app's own handlers for `SaturatedError` and `DeadlineExceededError`,
+    registered later, win.
+
+    Args:
+        app: a Flask application, or None with `init_app` later.
+        max_running: how many async views run at once; None for as many as the server has threads.
+        max_waiting: how many may wait for a place when `max_running` is set.
+        timeout_s: the deadline of a view, in seconds; None for none.
+    """
+
+    def __init__(
+        self,
+        app: FlaskLike | None = None,
+        *,
+        max_running: int | None = None,
+        max_waiting: int = 0,
+        timeout_s: float | None = None,
+    ) -> None:
+        self._admission = (
+            None if max_running is None else Admission(max_running, max_waiting, name="views")
+        )
+        self._timeout_s = timeout_s
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: FlaskLike) -> None:
+        """Take over `app`'s asynchronous functions."""
+        app.async_to_sync = self.async_to_sync
+        app.register_error_handler(SaturatedError, _overloaded)
+        app.register_error_handler(DeadlineExceededError, _too_late)
+        app.extensions["xwe-bridge"] = self
+
+    def async_to_sync(self, func: Callable[P, Any]) -> Callable[P, Any]:
+        """The synchronous form of an `async def` function, as Flask asks for it."""
+
+        def synchronous(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return _run_view(func(*args, **kwargs), self._admission, self._timeout_s)
+
+        return synchronous
+
+    def stats(self) -> AdmissionStats | None:
+        """The views that run and wait; None without `max_running`."""
+        return self._admission.stats() if self._admission is not None else None
+
+
+def _overloaded(error: XweError) -> tuple[dict[str, Any], int, dict[str, str]]:
+    return _body(error), 503, {"Retry-After": str(math.ceil(error.retry_after_s or 1))}
+
+
+def _too_late(error: XweError) -> tuple[dict[str, Any], int]:
+    return _body(error), 504
+
+
+def _body(error: XweError) -> dict[str, Any]:
+    described = {"code": error.code, "message": error.message, "retryable": error.retryable}
+    return {"error": described}

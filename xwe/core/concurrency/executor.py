@@ -1,0 +1,248 @@
+"""A thread pool that refuses instead of growing, and the way into it from a coroutine."""
+
+import asyncio
+import contextvars
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+from xwe.core.concurrency.async_config import AsyncConfig
+from xwe.errors import ClosedError, LoopDeadlockError, SaturatedError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# How much a new measurement moves the mean time of a task, from which waits are estimated.
+MEAN_WEIGHT = 0.2
+# A pool whose tasks wait for it is nested; more levels than this is a recursion, not a design.
+MAX_NESTING = 8
+
+# The pools inside whose tasks the current code runs. It travels with the context, so that it is
+# also seen on the loop, in a coroutine that such a task waits for.
+_occupied: contextvars.ContextVar[tuple["BoundedThreadPoolExecutor", ...]] = contextvars.ContextVar(
+    "xwe_occupied_pools", default=()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorStats:
+    """A pool at one moment.
+
+    Attributes:
+        max_workers: threads at most.
+        threads: threads by now.
+        running: tasks in a thread.
+        waiting: tasks in the queue.
+        queue_size: places in the queue.
+        refused: tasks refused since the start.
+        mean_task_s: the running mean of a task's time, in seconds.
+    """
+
+    max_workers: int
+    threads: int
+    running: int
+    waiting: int
+    queue_size: int
+    refused: int
+    mean_task_s: float
+
+
+class BoundedThreadPoolExecutor(ThreadPoolExecutor):
+    """At most `max_workers` tasks run and `queue_size` wait; the next is refused at once.
+
+    Context variables of the submitter are seen by the task. A task may submit to its own pool and
+    wait for the result without a deadlock, even in a pool of one: such nested tasks run in a pool
+    of the same size behind this one, while the threads in front wait.
+
+    Args:
+        max_workers: threads, made as needed.
+        queue_size: how many tasks may wait for a thread.
+        thread_name_prefix: of the threads.
+    """
+
+    def __init__(
+        self, max_workers: int, queue_size: int, *, thread_name_prefix: str = "xwe-pool"
+    ) -> None:
+        super().__init__(max_workers=max_workers, thread_name_prefix=thread_name_prefix)
+        self.max_workers = max_workers
+        self.queue_size = queue_size
+        self._prefix = thread_name_prefix
+        self._guard = threading.Lock()
+        self._pending = 0
+        self._running = 0
+        self._refused = 0
+        self._mean_task_s = 0.0
+        self._behind: BoundedThreadPoolExecutor | None = None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run `fn(*args, **kwargs)` in a thread, with the caller's context variables.
+
+        Raises:
+            SaturatedError: all threads are busy and the queue is full.
+            ClosedError: after `shutdown()`.
+        """
+        occupied = _occupied.get()
+        if self in occupied:
+            return self._pool_behind(len(occupied)).submit(fn, *args, **kwargs)
+        self._take_place()
+        context = contextvars.copy_context()
+        try:
+            future = super().submit(context.run, self._perform, fn, args, kwargs)
+        except RuntimeError as error:
+            self._leave_place(None)
+            raise ClosedError(f"The thread pool has been shut down ({error}).") from None
+        future.add_done_callback(self._leave_place)
+        return future
+
+    def _take_place(self) -> None:
+        with self._guard:
+            # A cancelled task leaves its place at once but stays in the queue until a thread
+            # passes it, so the queue itself is looked at too: neither grows without bound.
+            if (
+                self._pending >= self.max_workers + self.queue_size
+                or self._work_queue.qsize() >= self.max_workers + self.queue_size
+            ):
+                self._refused += 1
+                wait_s = self._mean_task_s * (self._pending + 1) / self.max_workers
+                raise SaturatedError(
+                    f"All {self.max_workers} threads are busy and {self.queue_size} tasks wait "
+                    "(LLM_ASYNC_WORKERS, LLM_ASYNC_QUEUE_SIZE).",
+                    retry_after_s=max(1.0, wait_s),
+                )
+            self._pending += 1
+
+    def _leave_place(self, _future: Future[Any] | None) -> None:
+        with self._guard:
+            self._pending -= 1
+
+    def _perform(self, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
+        _occupied.set((*_occupied.get(), self))
+        with self._guard:
+            self._running += 1
+        started = time.monotonic()
+        try:
+            return fn(*args, **kwargs)
+        except StopIteration as stop:
+            # A StopIteration that crosses a future hangs whoever awaits it (as in PEP 479).
+            raise RuntimeError("The task raised StopIteration.") from stop
+        finally:
+            taken_s = time.monotonic() - started
+            with self._guard:
+                self._running -= 1
+                mean = self._mean_task_s
+                self._mean_task_s = mean + (taken_s - mean) * MEAN_WEIGHT if mean else taken_s
+
+    def _pool_behind(self, depth: int) -> "BoundedThreadPoolExecutor":
+        if depth >= MAX_NESTING:
+            raise LoopDeadlockError(
+                f"Tasks of this pool wait for the pool itself, {depth} levels deep."
+            )
+        with self._guard:
+            if self._behind is None:
+                self._behind = BoundedThreadPoolExecutor(
+                    self.max_workers, self.queue_size, thread_name_prefix=f"{self._prefix}-nested"
+                )
+            return self._behind
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
+        """As in the standard library, the pools behind this one included."""
+        super().shutdown(wait=wait, cancel_futures=cancel_futures)
+        if self._behind is not None:
+            self._behind.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def stats(self) -> ExecutorStats:
+        """The pool at this moment."""
+        with self._guard:
+            return ExecutorStats(
+                max_workers=self.max_workers,
+                threads=len(self._threads),
+                running=self._running,
+                waiting=max(0, self._pending - self._running),
+                queue_size=self.queue_size,
+                refused=self._refused,
+                mean_task_s=self._mean_task_s,
+            )
+
+
+class _Global:
+    """The process's shared pool, and which process made it: threads do not survive a fork."""
+
+    guard = threading.Lock()
+    executor: BoundedThreadPoolExecutor | None = None
+    pid = 0
+    numbers = itertools.count(1)
+
+
+def get_global_executor() -> BoundedThreadPoolExecutor:
+    """The pool that everything shares which was not given one of its own.
+
+    Made at the first use, with LLM_ASYNC_WORKERS threads and LLM_ASYNC_QUEUE_SIZE places.
+    """
+    with _Global.guard:
+        if _Global.executor is None or _Global.pid != os.getpid():
+            _Global.executor = BoundedThreadPoolExecutor(
+                AsyncConfig.get_worker_count(),
+                AsyncConfig.get_queue_size(),
+                thread_name_prefix=f"xwe-global-{next(_Global.numbers)}",
+            )
+            _Global.pid = os.getpid()
+        return _Global.executor
+
+
+def cleanup_global_executor() -> None:
+    """Shut the shared pool down; the next use makes a new one. Idempotent."""
+    with _Global.guard:
+        executor, _Global.executor = _Global.executor, None
+        inherited = _Global.pid != os.getpid()
+    if executor is not None and not inherited:
+        executor.shutdown(wait=True)
+
+
+def _renew_guard_after_fork() -> None:
+    _Global.guard = threading.Lock()  # another thread may have held it when the process forked
+
+
+os.register_at_fork(after_in_child=_renew_guard_after_fork)
+
+
+async def offload(
+    func: Callable[..., T],
+    /,
+    *args: Any,
+    executor: ThreadPoolExecutor | None = None,
+    **kwargs: Any,
+) -> T:
+    """Run a blocking function in a pool and await its result; the loop stays free.
+
+    Context variables are seen by the function. Cancelling releases the caller at once; a function
+    that already runs goes on to its end, and keeps its place in the pool until then.
+
+    Args:
+        func: the blocking function.
+        *args: its arguments.
+        executor: the global one by default.
+        **kwargs: its keyword arguments.
+
+    Raises:
+        SaturatedError: the pool is full.
+        ClosedError: the pool has been shut down.
+    """
+    pool = executor if executor is not None else get_global_executor()
+    if not isinstance(pool, BoundedThreadPoolExecutor):
+        # A plain pool drops the context variables and lets a StopIteration hang the awaiter.
+        return await asyncio.wrap_future(
+            pool.submit(contextvars.copy_context().run, _without_stop_iteration, func, args, kwargs)
+        )
+    return await asyncio.wrap_future(pool.submit(func, *args, **kwargs))
+
+
+def _without_stop_iteration(func: Callable[..., T], args: Any, kwargs: Any) -> T:
+    try:
+        return func(*args, **kwargs)
+    except StopIteration as stop:
+        raise RuntimeError("The task raised StopIteration.") from stop

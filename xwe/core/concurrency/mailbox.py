@@ -1,0 +1,151 @@
+"""A bounded one-way channel into one reader, drained whole at each wake-up.
+
+Pieces of a streamed answer arrive faster than a thread can be woken for each: a reader that takes
+everything that has gathered pays for one wake-up, however many pieces there are.
+
+Either end may be a thread or a coroutine on any loop.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from xwe.errors import ClosedError
+
+T = TypeVar("T")
+
+# Beyond this the writer waits: the reader has fallen a second or more behind a fast model.
+MAX_ITEMS = 256
+
+
+class Mailbox(Generic[T]):
+    """Items from one writer to one reader, in order.
+
+    The writer calls `put` and, when that answers False, waits in `space` before it goes on. It
+    ends with `close`, with an error if there was one. The reader calls `drain` or `drain_async`
+    until it returns an empty list (closed) or raises the writer's error; what was put before the
+    end is always delivered first.
+    """
+
+    def __init__(self, max_items: int = MAX_ITEMS) -> None:
+        self._max_items = max_items
+        self._guard = threading.Lock()
+        self._items: list[T] = []
+        self._closed = False
+        self._error: BaseException | None = None
+        self._wake_reader: Callable[[], object] | None = None
+        self._wake_writer: Callable[[], object] | None = None
+
+    def put(self, item: T) -> bool:
+        """Add `item`; False when the box is full by now.
+
+        Raises:
+            ClosedError: the box has been closed, from either end.
+        """
+        with self._guard:
+            if self._closed:
+                raise ClosedError("The reader has left.")
+            self._items.append(item)
+            wake, self._wake_reader = self._wake_reader, None
+            has_space = len(self._items) < self._max_items
+        if wake is not None:
+            wake()
+        return has_space
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the box; the reader gets what is left and then `error`, if any. Idempotent."""
+        with self._guard:
+            if self._closed:
+                return
+            self._closed, self._error = True, error
+            wakes = self._wake_reader, self._wake_writer
+            self._wake_reader = self._wake_writer = None
+        for wake in wakes:
+            if wake is not None:
+                wake()
+
+    def _take(self, wake: Callable[[], object]) -> list[T] | None:
+        """What there is, or None after having left `wake` for the writer to call."""
+        with self._guard:
+            items = self._items
+            if not items and not self._closed:
+                self._wake_reader = wake
+                return None
+            self._items = []
+            wake_writer, self._wake_writer = self._wake_writer, None
+            error = self._error if not items else None
+        if wake_writer is not None:
+            wake_writer()
+        if error is not None:
+            raise error
+        return items
+
+    def drain(self, timeout_s: float | None = None) -> list[T]:
+        """Wait in this thread for at least one item and take all there are; [] at the end.
+
+        Raises:
+            TimeoutError: nothing came within `timeout_s` seconds.
+        """
+        ready = threading.Lock()
+        ready.acquire()
+        items = self._take(ready.release)
+        while items is None:
+            if not ready.acquire(timeout=-1 if timeout_s is None else timeout_s):
+                self._forget_reader()
+                raise TimeoutError(f"Nothing came within {timeout_s:g} s.")
+            items = self._take(ready.release)
+        return items
+
+    async def drain_async(self) -> list[T]:
+        """The same for a coroutine, on whichever loop it runs."""
+        while True:
+            wake, woken = _loop_wake_up()
+            items = self._take(wake)
+            if items is not None:
+                return items
+            try:
+                await woken
+            finally:
+                self._forget_reader()
+
+    def _forget_reader(self) -> None:
+        with self._guard:
+            self._wake_reader = None
+
+    async def space(self) -> None:
+        """Wait until the reader has drained a full box, or the box is closed."""
+        wake, woken = _loop_wake_up()
+        with self._guard:
+            if self._closed or len(self._items) < self._max_items:
+                return
+            self._wake_writer = wake
+        await woken
+
+    def space_blocking(self) -> None:
+        """The same for a writer in a thread."""
+        ready = threading.Lock()
+        ready.acquire()
+        with self._guard:
+            if self._closed or len(self._items) < self._max_items:
+                return
+            self._wake_writer = ready.release
+        ready.acquire()
+
+
+def _loop_wake_up() -> tuple[Callable[[], object], asyncio.Future[None]]:
+    """A function for any thread to call, and the future that it completes on this loop."""
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+
+    def complete() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    def wake() -> None:
+        try:
+            loop.call_soon_threadsafe(complete)
+        except RuntimeError:  # the loop has ended, and whoever waited on it with it
+            woken.cancel()
+
+    return wake, woken

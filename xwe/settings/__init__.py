@@ -1,0 +1,1 @@
+"""The sole reader of the environment (but for `AsyncConfig`, which is live by definition)."""
