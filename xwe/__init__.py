@@ -1,0 +1,47 @@
+"""The concurrency of an async stack for a synchronous Flask app that calls language models.
+
+    from xwe import AsyncBridge, LLMClient, async_route, gather_with_limit, run_async_in_sync
+
+The names are imported when they are first used: `import xwe` alone costs next to nothing and
+starts nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xwe.core.concurrency.bridge import AsyncBridge, async_route, run_async_in_sync
+    from xwe.core.concurrency.gather import gather_with_limit
+    from xwe.core.nlp.llm_client import DeepSeek, LLMClient
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncBridge",
+    "DeepSeek",
+    "LLMClient",
+    "__version__",
+    "async_route",
+    "gather_with_limit",
+    "run_async_in_sync",
+]
+
+_HOMES = {
+    "AsyncBridge": "xwe.core.concurrency.bridge",
+    "DeepSeek": "xwe.core.nlp.llm_client",
+    "LLMClient": "xwe.core.nlp.llm_client",
+    "async_route": "xwe.core.concurrency.bridge",
+    "gather_with_limit": "xwe.core.concurrency.gather",
+    "run_async_in_sync": "xwe.core.concurrency.bridge",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,1 +1,40 @@
-"""The sole reader of the environment (but for `AsyncConfig`, which is live by definition)."""
+"""The sole reader of the environment (but for `AsyncConfig`, which is live by definition).
+
+`load_settings` turns the environment into frozen, typed groups; everything below the composition
+root gets values, never names of variables. What touches a file is in modules of its own, for the
+entry points: `env_file` and `secret_key`.
+"""
+
+from xwe.settings.exposure import check_exposure
+from xwe.settings.groups import (
+    AccessSettings,
+    LlmSettings,
+    ObservationSettings,
+    ProviderSettings,
+    ServerSettings,
+    Settings,
+    StorageSettings,
+    StreamSettings,
+)
+from xwe.settings.loading import (
+    ClientEnvironment,
+    client_environment,
+    environment_warnings,
+    load_settings,
+)
+
+__all__ = [
+    "AccessSettings",
+    "ClientEnvironment",
+    "LlmSettings",
+    "ObservationSettings",
+    "ProviderSettings",
+    "ServerSettings",
+    "Settings",
+    "StorageSettings",
+    "StreamSettings",
+    "check_exposure",
+    "client_environment",
+    "environment_warnings",
+    "load_settings",
+]

@@ -26,6 +26,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LONGEST_S = 86_400
 
 
@@ -80,14 +81,32 @@ def _boolean(text: str) -> bool:
     raise ValueError(text)
 
 
-def _http_url(text: str) -> str:
-    # A "localhost:11434" without its scheme is the usual slip: urlsplit reads "localhost" as one.
+def _base_url(text: str) -> str:
+    # "localhost:11434" without a scheme is the usual slip; urlsplit takes "localhost" for one.
     parts = urlsplit(text)
-    plain = not (parts.query or parts.fragment or any(c.isspace() for c in text))
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not plain:
-        raise ValueError(text)
     _ = parts.port  # raises ValueError when it is no port
+    # A password in an address would be printed wherever the address is.
+    extras = parts.query or parts.fragment or parts.username or parts.password
+    if parts.scheme not in {"http", "https"} or not parts.hostname or extras:
+        raise ValueError(text)
+    if not text.isprintable() or " " in text or parts.path.rstrip("/").endswith("/completions"):
+        raise ValueError(text)
     return text.rstrip("/")
+
+
+def _log_level(text: str) -> str:
+    if text.upper() not in _LOG_LEVELS:
+        raise ValueError(text)
+    return text.upper()
+
+
+def _address_of(*schemes: str) -> Callable[[str], str]:
+    def convert(text: str) -> str:
+        if urlsplit(text).scheme not in schemes or not text.isprintable():
+            raise ValueError(text)
+        return text
+
+    return convert
 
 
 def _host(text: str) -> str:
@@ -114,9 +133,22 @@ def _path(text: str) -> Path:
 
 
 positive_int = whole_number(1, 1_000_000)
+count = whole_number(0, 1_000_000)
 positive_seconds = Parser(f"a number of seconds above 0, at most {_LONGEST_S}", _seconds)
 boolean = Parser("true or false", _boolean)
-http_url = Parser("an address such as http://127.0.0.1:11434/v1, without a query", _http_url)
 host = Parser("an IP address or a host name", _host)
 token = Parser("printable ASCII without spaces", _printable)
 directory = Parser("a directory's path", _path)
+log_level = Parser(f"one of {', '.join(_LOG_LEVELS)}", _log_level)
+base_url = Parser(
+    "an address such as http://127.0.0.1:11434/v1: http or https, ending before "
+    "/chat/completions, without a query or a password",
+    _base_url,
+)
+database_url = Parser(
+    "an address that starts with sqlite:/// or postgresql://",
+    _address_of("sqlite", "postgresql", "postgresql+psycopg"),
+)
+redis_url = Parser(
+    "an address that starts with redis:// or rediss://", _address_of("redis", "rediss")
+)

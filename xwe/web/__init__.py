@@ -1,1 +1,10 @@
-"""Placeholder."""
+"""The HTTP side: the only Flask in the house.
+
+::
+
+    application = create_app()
+"""
+
+from xwe.web.app import create_app
+
+__all__ = ["create_app"]

@@ -8,7 +8,7 @@ that leaves ends the pump, and the pump closes the iterator: nothing goes on for
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -86,7 +86,7 @@ async def _aclose(source: AsyncIterator[T]) -> None:
         await close()
 
 
-def iterate_in_sync(source: AsyncIterator[T]) -> Iterator[T]:
+def iterate_in_sync(source: AsyncIterator[T]) -> Generator[T, None, None]:
     """Read an asynchronous iterator in a thread, in order, a wake-up for all that has gathered.
 
     Closing the returned generator (or dropping it) closes `source` before it returns. Context
@@ -123,7 +123,7 @@ async def _next(source: AsyncIterator[T], end: object) -> T | object:
     return await anext(source, end)
 
 
-async def iterate_across(source: AsyncIterator[T]) -> AsyncIterator[T]:
+async def iterate_across(source: AsyncIterator[T]) -> AsyncGenerator[T, None]:
     """Read an asynchronous iterator that must run on the resident loop, from any loop."""
     thread = get_loop_thread()
     if thread.is_current():
@@ -144,7 +144,7 @@ async def iterate_across(source: AsyncIterator[T]) -> AsyncIterator[T]:
 
 async def iterate_offloaded(
     source: Iterator[T], executor: ThreadPoolExecutor | None = None
-) -> AsyncIterator[T]:
+) -> AsyncGenerator[T, None]:
     """Read a blocking iterator from a coroutine; it runs in a thread of the pool.
 
     Closing the returned generator releases the reader at once; the thread closes `source` as soon

@@ -5,7 +5,7 @@ the call path's. It raises only the `ProviderError`s of `xwe.errors` (and lets `
 pass): foreign exceptions are mapped where they enter.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from typing import Protocol
 
 from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits
@@ -17,7 +17,7 @@ class AsyncTransport(Protocol):
     async def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
         """The whole reply. Cancelling closes the upstream connection at once."""
 
-    def stream(self, request: CompletionRequest, limits: TimeLimits) -> AsyncIterator[Delta]:
+    def stream(self, request: CompletionRequest, limits: TimeLimits) -> AsyncGenerator[Delta, None]:
         """The reply in pieces; an async generator whose `aclose()` closes the connection.
 
         It ends normally only after a `finish_reason` came; otherwise it raises
@@ -34,7 +34,9 @@ class BlockingTransport(Protocol):
     def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
         """The whole reply."""
 
-    def stream(self, request: CompletionRequest, limits: TimeLimits) -> Iterator[Delta]:
+    def stream(
+        self, request: CompletionRequest, limits: TimeLimits
+    ) -> Generator[Delta, None, None]:
         """The reply in pieces; a generator whose `close()` closes the connection."""
 
     def close(self) -> None:

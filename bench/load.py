@@ -1,0 +1,211 @@
+"""A load generator that costs little, so that it does not compete with what it measures.
+
+Two ways to load a server, both bounded in time:
+
+    burst   every user connects and sends one request, all at the same instant
+    loop    every user keeps one connection and sends the next request when it has its reply;
+            users start spread over --spread seconds, and only what is sent after --warm-up counts
+
+A user's time runs from the first attempt (connecting included) to the last byte of the reply.
+Prints one JSON object.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import resource
+import socket
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import uvloop
+
+
+@dataclass
+class Tally:
+    """What happened; times in seconds.
+
+    Attributes:
+        answered: whole replies, whatever their status and whenever they came.
+        latencies_s: of the replies that count: status 200 and sent after the warm-up.
+        statuses: how many replies had which HTTP status.
+        errors: connections refused, reset or closed in mid-reply, by name.
+        unanswered: users who still waited when time was up.
+    """
+
+    answered: int = 0
+    latencies_s: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    unanswered: int = 0
+
+
+class ReplyReader(asyncio.Protocol):
+    """One connection: sends a request, resolves a future with (status, stays open)."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._buffer = b""
+        self._reply: asyncio.Future[tuple[int, bool]] | None = None
+        self._transport: asyncio.Transport | None = None
+        self.is_open = False
+
+    def connection_made(self, transport) -> None:
+        self._transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.is_open = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_open = False
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(exc or ConnectionResetError("closed before its reply"))
+
+    def send(self, request: bytes) -> asyncio.Future[tuple[int, bool]]:
+        self._buffer = b""
+        self._reply = self._loop.create_future()
+        self._transport.write(request)
+        return self._reply
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head_end = self._buffer.find(b"\r\n\r\n")
+        if head_end < 0:
+            return
+        head = self._buffer[:head_end].lower()
+        start = head.find(b"\r\ncontent-length:")
+        assert start >= 0, f"only replies with Content-Length are read: {head!r}"
+        start += len(b"\r\ncontent-length:")
+        end = head.find(b"\r\n", start)
+        if len(self._buffer) < head_end + 4 + int(head[start : end if end >= 0 else None]):
+            return
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result((int(head[9:12]), b"\r\nconnection: close" not in head))
+
+
+class Load:
+    """The users and what they have in common."""
+
+    def __init__(self, port: int, request: bytes, counts_from: float) -> None:
+        self._port = port
+        self._request = request
+        self._counts_from = counts_from
+        self.tally = Tally()
+
+    async def ask_once(self) -> None:
+        """One user of a burst."""
+        started = time.perf_counter()
+        try:
+            reader = await self._connect()
+            await self._ask(reader, started)
+            reader.close()
+        except OSError as error:
+            self.tally.errors[type(error).__name__] += 1
+
+    async def keep_asking(self, begin_at: float, end_at: float) -> None:
+        """One user of a loop; the last request is sent before `end_at`."""
+        await asyncio.sleep(max(0.0, begin_at - time.perf_counter()))
+        reader = None
+        while (started := time.perf_counter()) < end_at:
+            try:
+                if reader is None or not reader.is_open:
+                    reader = await self._connect()
+                if not await self._ask(reader, started):
+                    reader.close()
+                    reader = None
+            except OSError as error:
+                self.tally.errors[type(error).__name__] += 1
+                reader = None
+                await asyncio.sleep(0.05)  # a server that refuses must not be hammered
+        if reader is not None:
+            reader.close()
+
+    async def _connect(self) -> ReplyReader:
+        loop = asyncio.get_running_loop()
+        _, reader = await loop.create_connection(ReplyReader, "127.0.0.1", self._port)
+        return reader
+
+    async def _ask(self, reader: ReplyReader, started: float) -> bool:
+        status, stays_open = await reader.send(self._request)
+        self.tally.answered += 1
+        self.tally.statuses[status] += 1
+        if status == 200 and started >= self._counts_from:
+            self.tally.latencies_s.append(time.perf_counter() - started)
+        return stays_open
+
+
+async def run(arguments: argparse.Namespace) -> dict:
+    body = arguments.body.encode()
+    head = (
+        f"POST {arguments.path} HTTP/1.1\r\nHost: 127.0.0.1:{arguments.port}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    started = time.perf_counter()
+    users = range(arguments.users)
+    if arguments.mode == "burst":
+        load = Load(arguments.port, head.encode() + body, started)
+        tasks = [asyncio.ensure_future(load.ask_once()) for _ in users]
+    else:
+        load = Load(arguments.port, head.encode() + body, started + arguments.warm_up)
+        step_s = arguments.spread / arguments.users
+        end_at = started + arguments.warm_up + arguments.seconds
+        tasks = [
+            asyncio.ensure_future(load.keep_asking(started + user * step_s, end_at))
+            for user in users
+        ]
+    _, waiting = await asyncio.wait(tasks, timeout=arguments.limit)
+    load.tally.unanswered = len(waiting)
+    for task in waiting:
+        task.cancel()
+    elapsed_s = time.perf_counter() - started
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if not task.cancelled() and task.exception() is not None:
+            raise task.exception()
+    return summary(load.tally, elapsed_s)
+
+
+def summary(tally: Tally, elapsed_s: float) -> dict:
+    latencies_s = sorted(tally.latencies_s)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "answered": tally.answered,
+        "counted": len(latencies_s),
+        "median_s": nearest_rank(latencies_s, 0.5),
+        "p99_s": nearest_rank(latencies_s, 0.99),
+        "max_s": latencies_s[-1] if latencies_s else None,
+        "not_200": sum(n for status, n in tally.statuses.items() if status != 200),
+        "statuses": dict(tally.statuses),
+        "errors": dict(tally.errors),
+        "unanswered": tally.unanswered,
+        "elapsed_s": elapsed_s,
+        "own_cpu_s": used.ru_utime + used.ru_stime,
+    }
+
+
+def nearest_rank(ascending: list[float], share: float) -> float | None:
+    if not ascending:
+        return None
+    return ascending[max(0, math.ceil(share * len(ascending)) - 1)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("mode", choices=["burst", "loop"])
+    parser.add_argument("port", type=int)
+    parser.add_argument("path")
+    parser.add_argument("--body", default='{"message": "Hello"}')
+    parser.add_argument("--users", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=5, help="loop: how long to measure")
+    parser.add_argument("--warm-up", type=float, default=2, help="loop: seconds not counted")
+    parser.add_argument("--spread", type=float, default=1, help="loop: seconds over which to start")
+    parser.add_argument("--limit", type=float, default=60, help="seconds after which all is over")
+    print(json.dumps(uvloop.run(run(parser.parse_args()))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""`xwe run`: the application under gunicorn, from wherever xwe is installed."""
+
+import os
+from typing import Any
+
+import click
+from gunicorn.app.base import BaseApplication
+
+from xwe.settings import load_settings
+from xwe.settings.env_file import read_env_file
+from xwe.web import create_app
+from xwe.web.gunicorn_options import gunicorn_options
+
+
+class Server(BaseApplication):  # type: ignore[misc] # gunicorn carries no types
+    """gunicorn with our options, without its command line."""
+
+    def load_config(self) -> None:
+        """Take the options from the settings; gunicorn calls it again for a reload."""
+        for name, value in gunicorn_options(load_settings()).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The WSGI application, made in each worker."""
+        return create_app()
+
+
+@click.command("run")
+@click.option("--host", help="Where to listen, instead of HOST.")
+@click.option("--port", help="TCP port, instead of PORT; 0 takes any free one.")
+def run_command(host: str | None, port: str | None) -> None:
+    """Serve the application.
+
+    Everything is set by environment variables, or by a .env file in this directory: `xwe config`
+    shows them.
+    """
+    for name, value in (("HOST", host), ("PORT", port)):
+        if value is not None:
+            os.environ[name] = value
+    read_env_file()
+    load_settings()  # so that a wrong value is one line, before gunicorn makes more of it
+    Server().run()

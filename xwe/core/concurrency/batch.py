@@ -1,0 +1,318 @@
+"""Many small requests as batches: a list at once, or one by one as they come."""
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from xwe.core.concurrency.executor import BoundedThreadPoolExecutor
+from xwe.core.concurrency.gather import gather_with_limit
+from xwe.core.concurrency.wrapper import AsyncWrapper, shut_down
+from xwe.errors import ClosedError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Each loop lets no more calls into the pool than may run, so its queue only fills with what was
+# abandoned behind functions that hang; then a refusal is better than growth without bound.
+POOL_QUEUE_SIZE = 1000
+
+
+class AsyncBatchProcessor(Generic[T, R]):
+    """Calls a function for many items, from whichever loop is running.
+
+    Two ways in, each with its own contract for `process_func`:
+
+    - `process_batch(items)` calls `process_func(item)` for each item;
+    - `add_request(item)` collects items until there are `batch_size` of them or the oldest has
+      waited for `timeout` seconds, and calls `process_func(items)` with the list. It returns a
+      list of as many results in the same order; an exception in the list fails that request
+      alone.
+
+    An `async def` function is awaited on the caller's loop; a synchronous one runs in the
+    processor's own threads. Also an async context manager, which closes at its end.
+
+    Args:
+        process_func: as above.
+        batch_size: items a batch at most.
+        timeout: how long the first item of a batch waits for others, in seconds.
+        max_concurrent_batches: batches of `add_request` that run at once, for each loop.
+        max_workers: items of `process_batch` in work at once, for each loop and over all of its
+            calls; and the number of threads for a synchronous function, over all loops.
+    """
+
+    def __init__(
+        self,
+        process_func: Callable[..., Any],
+        batch_size: int = 10,
+        timeout: float = 1.0,
+        max_concurrent_batches: int = 1,
+        max_workers: int = 5,
+    ) -> None:
+        if min(batch_size, max_concurrent_batches, max_workers) < 1 or timeout < 0:
+            raise ValueError(
+                "batch_size, max_concurrent_batches and max_workers must be at least 1, "
+                "and timeout (seconds) at least 0"
+            )
+        self._pool = BoundedThreadPoolExecutor(
+            max_workers, POOL_QUEUE_SIZE, thread_name_prefix="xwe-batch"
+        )
+        self._process: AsyncWrapper[..., Any] = AsyncWrapper(process_func, self._pool)
+        self._limits = _Limits(batch_size, timeout, max_concurrent_batches, max_workers)
+        # A collected batch serves several callers, so it runs in none of their contexts.
+        self._context = contextvars.copy_context()
+        self._guard = threading.Lock()
+        self._collectors: dict[asyncio.AbstractEventLoop, _Collector[T, R]] = {}
+        self._closed = False
+
+    async def process_batch(self, items: Iterable[T]) -> list[R | BaseException]:
+        """The results of `process_func(item)` in the items' order, `max_workers` at once.
+
+        An item that fails leaves its exception in its place, so nothing is lost and no item hurts
+        another: look for `isinstance(result, BaseException)`. Items may be any iterable and are
+        read as places fall free. Cancelling cancels the items under way (a synchronous function
+        runs on to its end in its thread) and starts no more.
+
+        Raises:
+            ClosedError: after `close()`.
+        """
+        collector = self._collector()
+
+        async def process(item: T) -> R:
+            async with collector.places:
+                result: R = await self._process(item)
+                return result
+
+        with collector.visit():
+            return await gather_with_limit(
+                (process(item) for item in items), self._limits.max_workers
+            )
+
+    def add_request(self, item: T) -> asyncio.Future[R]:
+        """Collect `item` for the next batch; the future is the running loop's and brings its result.
+
+        Cancelling the future drops the item if its batch has not started, and its result if it
+        has. A batch that fails brings its error to its own futures and to no others.
+
+        Raises:
+            ClosedError: after `close()`.
+            RuntimeError: no event loop is running.
+        """
+        return self._collector().add(item)
+
+    async def flush(self) -> None:
+        """Send off what has been collected on this loop, and wait until all of it is settled.
+
+        Raises nothing of a batch's own: its futures bring its errors.
+        """
+        await self._collector_of_loop().flush()
+
+    async def close(self) -> None:
+        """Take nothing more in, settle what this loop has under way, and end the threads.
+
+        Requests that another loop has collected but not started fail with ClosedError.
+        Idempotent.
+        """
+        with self._guard:
+            self._closed = True
+            others = dict(self._collectors)
+        collector = others.pop(asyncio.get_running_loop(), None)
+        for loop, other in others.items():
+            with contextlib.suppress(RuntimeError):  # that loop has ended, and its futures with it
+                loop.call_soon_threadsafe(other.refuse)
+        if collector is not None:
+            await collector.flush()
+            await collector.left()
+        shut_down(self._pool)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _collector(self) -> "_Collector[T, R]":
+        if self._closed:
+            raise ClosedError("the batch processor is closed")
+        return self._collector_of_loop()
+
+    def _collector_of_loop(self) -> "_Collector[T, R]":
+        loop = asyncio.get_running_loop()
+        collector = self._collectors.get(loop)
+        if collector is None:
+            with self._guard:
+                for ended in [known for known in self._collectors if known.is_closed()]:
+                    del self._collectors[ended]
+                collector = _Collector(loop, self._process, self._limits, self._context)
+                self._collectors[loop] = collector
+        return collector
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    batch_size: int
+    timeout_s: float
+    max_batches: int
+    max_workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Request(Generic[T, R]):
+    number: int
+    item: T
+    future: asyncio.Future[R]
+    ripe_at: float  # loop time
+
+
+class _Collector(Generic[T, R]):
+    """What a processor has to do on one loop; every method runs there, so nothing is locked."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        process: Callable[[list[T]], Any],
+        limits: _Limits,
+        context: contextvars.Context,
+    ) -> None:
+        self.places = asyncio.Semaphore(limits.max_workers)
+        self._loop = loop
+        self._process = process
+        self._limits = limits
+        self._context = context
+        self._waiting: deque[_Request[T, R]] = deque()
+        self._last_number = 0
+        self._due_number = 0  # up to this request, a batch leaves without waiting to be full
+        self._timer: asyncio.TimerHandle | None = None
+        self._batches: set[asyncio.Task[Any]] = set()
+        self._visits: set[asyncio.Future[None]] = set()
+
+    def add(self, item: T) -> asyncio.Future[R]:
+        future: asyncio.Future[R] = self._loop.create_future()
+        self._last_number += 1
+        ripe_at = self._loop.time() + self._limits.timeout_s
+        self._waiting.append(_Request(self._last_number, item, future, ripe_at))
+        self._send_off()
+        return future
+
+    async def flush(self) -> None:
+        self._mark_due()
+        unsettled = {*self._batches, *(request.future for request in self._waiting)}
+        if unsettled:
+            await asyncio.wait(unsettled)
+
+    def visit(self) -> "_Visit":
+        return _Visit(self._visits, self._loop.create_future())
+
+    async def left(self) -> None:
+        """Wait until nobody visits."""
+        while self._visits:
+            await asyncio.wait(self._visits)
+
+    def refuse(self) -> None:
+        """Fail what has not been sent off."""
+        while self._waiting:
+            future = self._waiting.popleft().future
+            if not future.done():
+                future.set_exception(ClosedError("the batch processor was closed"))
+        self._set_timer()
+
+    def _mark_due(self) -> None:
+        self._due_number = self._last_number
+        self._send_off()
+
+    def _send_off(self) -> None:
+        """Start the batches that are full or due, as far as there is room for them."""
+        while len(self._batches) < self._limits.max_batches and self._has_batch():
+            requests = self._take()
+            if requests:
+                self._start(requests)
+        self._set_timer()
+
+    def _has_batch(self) -> bool:
+        return bool(self._waiting) and (
+            len(self._waiting) >= self._limits.batch_size
+            or self._waiting[0].number <= self._due_number
+        )
+
+    def _take(self) -> list[_Request[T, R]]:
+        requests: list[_Request[T, R]] = []
+        while self._waiting and len(requests) < self._limits.batch_size:
+            request = self._waiting.popleft()
+            if not request.future.done():  # else: cancelled, nobody wants it
+                requests.append(request)
+        return requests
+
+    def _start(self, requests: list[_Request[T, R]]) -> None:
+        coro = self._process([request.item for request in requests])
+        task = self._loop.create_task(coro, context=self._context.copy())
+        self._batches.add(task)
+        task.add_done_callback(partial(self._settle, requests))
+
+    def _settle(self, requests: list[_Request[T, R]], task: asyncio.Task[Any]) -> None:
+        self._batches.discard(task)
+        for request, outcome in zip(requests, _outcomes(task, len(requests)), strict=True):
+            _resolve(request.future, outcome)
+        self._send_off()
+
+    def _set_timer(self) -> None:
+        """One timer, for the request at the head, and none when it only waits for room."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting and self._waiting[0].number > self._due_number:
+            self._timer = self._loop.call_at(self._waiting[0].ripe_at, self._mark_due)
+
+
+class _Visit:
+    """A call that is under way, for `close` to wait for."""
+
+    def __init__(self, visits: set[asyncio.Future[None]], ended: asyncio.Future[None]) -> None:
+        self._visits = visits
+        self._ended = ended
+
+    def __enter__(self) -> None:
+        self._visits.add(self._ended)
+
+    def __exit__(self, *_error: object) -> None:
+        self._visits.discard(self._ended)
+        self._ended.set_result(None)
+
+
+def _outcomes(task: asyncio.Task[Any], count: int) -> Sequence[Any]:
+    """A result or an exception for each of a batch's requests."""
+    if task.cancelled():
+        return [asyncio.CancelledError()] * count
+    error = task.exception()
+    if error is not None:
+        return [error] * count
+    results = task.result()
+    if not isinstance(results, Sequence) or isinstance(results, str | bytes):
+        given = f"{type(results).__name__}"
+    elif len(results) == count:
+        return results
+    else:
+        given = f"{len(results)} results"
+    message = f"process_func got {count} items and must return a list of as many results: {given}"
+    return [ValueError(message) for _ in range(count)]
+
+
+def _resolve(future: asyncio.Future[R], outcome: Any) -> None:
+    if future.done():  # cancelled meanwhile
+        return
+    if isinstance(outcome, asyncio.CancelledError):
+        future.cancel()
+    elif isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

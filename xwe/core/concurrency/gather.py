@@ -1,0 +1,160 @@
+"""Many awaitables, a few at a time."""
+
+import asyncio
+import contextvars
+import inspect
+import operator
+from collections.abc import Awaitable, Iterable
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar, cast, overload
+
+T = TypeVar("T")
+
+
+@overload
+async def gather_with_limit(
+    coros: Iterable[Awaitable[T]],
+    limit: int = 10,
+    return_exceptions: Literal[True] = True,  # noqa: FBT002 - asyncio.gather's own switch
+) -> list[T | BaseException]: ...
+
+
+@overload
+async def gather_with_limit(
+    coros: Iterable[Awaitable[T]], limit: int = 10, *, return_exceptions: Literal[False]
+) -> list[T]: ...
+
+
+@overload
+async def gather_with_limit(
+    coros: Iterable[Awaitable[T]],
+    limit: int = 10,
+    return_exceptions: bool = True,  # noqa: FBT001, FBT002 - asyncio.gather's own switch
+) -> list[T | BaseException]: ...
+
+
+async def gather_with_limit(
+    coros: Iterable[Awaitable[T]],
+    limit: int = 10,
+    return_exceptions: bool = True,  # noqa: FBT001, FBT002 - asyncio.gather's own switch
+) -> list[T | BaseException] | list[T]:
+    """The results of `coros` in their order, with at most `limit` of them running at once.
+
+    Each awaitable runs in a task and a copy of the context of its own, so neighbours share
+    nothing. `coros` may be any iterable and is read only as places fall free: a generator of
+    100,000 coroutines never has more than `limit` of them alive.
+
+    By default an awaitable that fails (or is cancelled) leaves its exception in its place and
+    takes nobody down. With `return_exceptions=False` the first error is raised, after the
+    running ones were cancelled and have ended. Cancelling the gathering does the same. What was
+    not started by then never is: its coroutines are closed, and a generator is closed itself.
+
+    Raises:
+        ValueError: `limit` is below 1.
+        Exception: the first error of an awaitable, with `return_exceptions=False`; or an error
+            of the iterable itself, or a `TypeError` for an item that cannot be awaited.
+    """
+    if limit < 1:
+        raise ValueError(f"limit={limit} lets nothing run: it must be at least 1")
+    gathering = _Gathering(coros, limit, keep_errors=return_exceptions)
+    return await gathering.run()
+
+
+class _Gathering(Generic[T]):
+    """One call's state; every method runs on the loop that the call was made on."""
+
+    def __init__(self, coros: Iterable[Awaitable[T]], limit: int, *, keep_errors: bool) -> None:
+        self._source = iter(coros)
+        self._limit = limit
+        self._keep_errors = keep_errors
+        # One context for reading the source and for starting tasks, which copy it: what one
+        # awaitable sets, no other sees.
+        self._context = contextvars.copy_context()
+        self._ended = asyncio.get_running_loop().create_future()
+        self._error: BaseException | None = None
+        self._open = True  # there may be more to start
+        self._results: list[T | BaseException] = []
+        self._unsettled = 0
+        self._running: set[asyncio.Future[T]] = set()
+
+    async def run(self) -> list[T | BaseException]:
+        """Start, refill and wait; nothing is left running on any way out."""
+        # A context can be entered once at a time: here it is only lent to the copies.
+        self._context.run(self._fill)
+        try:
+            await self._ended
+        finally:
+            await self._abandon()  # finds nothing to do when everything has ended by itself
+        if self._error is not None:
+            raise self._error
+        return self._results
+
+    def _fill(self) -> None:
+        """Start what there is room for."""
+        try:
+            while self._open and self._unsettled < self._limit:
+                try:
+                    awaitable = next(self._source)
+                except StopIteration:
+                    self._open = False
+                else:
+                    self._start(awaitable)
+        except Exception as error:  # noqa: BLE001 - the caller gets it: here only the loop would
+            self._stop(error)
+        if not self._unsettled and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _start(self, awaitable: Awaitable[T]) -> None:
+        task = asyncio.ensure_future(awaitable)
+        place = len(self._results)
+        self._results.append(cast("T", None))
+        self._unsettled += 1
+        self._running.add(task)
+        task.add_done_callback(partial(self._settle, place), context=self._context)
+
+    def _settle(self, place: int, task: asyncio.Future[T]) -> None:
+        self._unsettled -= 1
+        self._running.discard(task)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            self._results[place] = task.result()
+        else:
+            self._results[place] = error
+            if not self._keep_errors:
+                self._stop(error)
+        self._fill()
+
+    def _stop(self, error: BaseException) -> None:
+        """The first error ends the gathering; later ones come from the stopping itself."""
+        self._open = False
+        if self._error is None and not self._ended.done():
+            self._error = error
+            self._ended.set_result(None)
+
+    async def _abandon(self) -> None:
+        """Cancel what runs, see it end, and close what was never started."""
+        self._open = False
+        for task in self._running:
+            task.cancel()
+        _close_unstarted(self._source)
+        cancelled: asyncio.CancelledError | None = None
+        while self._running:
+            try:
+                await asyncio.wait(self._running)
+            except asyncio.CancelledError as again:
+                cancelled = again
+        if cancelled is not None:
+            raise cancelled
+
+
+def _close_unstarted(source: Any) -> None:
+    """Close the coroutines that exist already; a lazy source makes no more of them."""
+    if inspect.isgenerator(source):
+        source.close()
+        return
+    # Only what holds its items already can tell how many are left; reading on in `map` or in an
+    # endless iterator would make coroutines just to close them.
+    for _ in range(operator.length_hint(source)):
+        awaitable = next(source, None)
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()

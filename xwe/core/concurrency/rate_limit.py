@@ -1,0 +1,306 @@
+"""So many calls in so much time, over all threads and loops of the process."""
+
+import asyncio
+import contextlib
+import math
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
+from typing import Self
+
+# Whoever is first in line watches the clock for all behind. Should its loop have died or hang,
+# the next ones look after this long by themselves, and its turn is not waited for.
+STALLED_AFTER_S = 2.0
+
+
+def _sleep_in_thread(woken: threading.Event, seconds: float) -> None:
+    woken.wait(seconds)
+
+
+async def _sleep_on_loop(woken: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await woken.wait()
+
+
+class RateLimiter:
+    """Lets at most `burst` through in any window of `period` seconds, first come, first served.
+
+    Threads and coroutines of any loop stand in one line. The windows slide: they may begin at any
+    moment, not at full minutes. `async with` and `with` wait for a turn without a limit of time;
+    `acquire` and `acquire_sync` take one.
+
+    Args:
+        calls: how many a period in the long run.
+        period: in seconds.
+        burst: how many a window at most; `calls` by default. With more than `calls` the rate in
+            the long run stays `calls` a period: a pause saves up for a burst. With fewer, it
+            falls to `burst` a period.
+        clock: seconds, monotonic.
+        sleep: blocks a thread until its event is set or so many seconds have passed.
+        sleep_async: the same for a coroutine.
+
+    Raises: ValueError when `calls` or `burst` is below 1 or `period` is not above 0.
+    """
+
+    def __init__(
+        self,
+        calls: int,
+        period: float,
+        burst: int | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[threading.Event, float], object] = _sleep_in_thread,
+        sleep_async: Callable[[asyncio.Event, float], Awaitable[object]] = _sleep_on_loop,
+    ) -> None:
+        burst = calls if burst is None else burst
+        if calls < 1 or burst < 1 or not 0 < period < math.inf:
+            raise ValueError("calls and burst must be at least 1, and period above 0 s")
+        self.calls = calls
+        self.period = period
+        self.burst = burst
+        self._clock = clock
+        self._sleep = sleep
+        self._sleep_async = sleep_async
+        # Re-entrant, since the garbage collector may close an abandoned `acquire` at any
+        # allocation, also at one made under this very lock.
+        self._guard = threading.RLock()
+        self._window = _Window(calls, period, burst)
+        self._line: OrderedDict[_Waiter, None] = OrderedDict()
+        # The window as it will be when the whole line has passed; None when it must be worked
+        # out again. It tells at once whether a timeout can be met.
+        self._forecast: _Window | None = None
+
+    async def acquire(self, timeout: float | None = None, weight: int = 1) -> bool:
+        """Wait for a turn; False when it does not come within `timeout` seconds.
+
+        A timeout that cannot be met is refused at once and takes no place in the line. Whoever is
+        cancelled while waiting gives the turn back, and those behind move up.
+
+        Args:
+            timeout: seconds; None waits as long as it takes, 0 not at all.
+            weight: how many calls this one counts for (tokens, where tokens are limited).
+
+        Raises:
+            ValueError: the weight is below 1, or above `burst` and so could never pass.
+        """
+        if self._passes_at_once(weight):
+            return True
+        woken = asyncio.Event()
+        waiter = _Waiter(weight, _wake_on_loop(asyncio.get_running_loop(), woken))
+        with contextlib.closing(self._stand_in_line(waiter, timeout, woken)) as pauses:
+            for pause_s in pauses:
+                await self._sleep_async(woken, pause_s)
+        return waiter.passed_at is not None
+
+    def acquire_sync(self, timeout: float | None = None, weight: int = 1) -> bool:
+        """The same for a thread, which blocks."""
+        if self._passes_at_once(weight):
+            return True
+        woken = threading.Event()
+        waiter = _Waiter(weight, woken.set)
+        with contextlib.closing(self._stand_in_line(waiter, timeout, woken)) as pauses:
+            for pause_s in pauses:
+                self._sleep(woken, pause_s)
+        return waiter.passed_at is not None
+
+    async def __aenter__(self) -> Self:
+        await self.acquire()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        self.acquire_sync()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def reset(self) -> None:
+        """Forget what has passed; as many of the line as a new window holds go at once."""
+        with self._guard:
+            self._window = _Window(self.calls, self.period, self.burst)
+            self._forecast = None
+            self._let_pass(self._clock())
+
+    def _passes_at_once(self, weight: int) -> bool:
+        if not 1 <= weight <= self.burst:
+            raise ValueError(f"weight={weight}: only 1 to {self.burst} (the burst) can pass")
+        with self._guard:
+            now = self._clock()
+            if self._line or self._window.earliest(weight, now) > now:
+                return False
+            self._window.add(weight, now)
+            return True
+
+    def _stand_in_line(
+        self, waiter: "_Waiter", timeout: float | None, woken: threading.Event | asyncio.Event
+    ) -> Generator[float, None, None]:
+        """Both twins' waiting: yields the seconds to sleep, and ends when it has passed or may not.
+
+        Closing it before its end gives the place, or the turn, back.
+        """
+        deadline = self._join(waiter, timeout)
+        if deadline is None:
+            return
+        try:
+            while (pause_s := self._look(waiter, deadline, woken)) > 0:
+                yield pause_s
+        except GeneratorExit:
+            self._give_back(waiter)
+            raise
+
+    def _join(self, waiter: "_Waiter", timeout: float | None) -> float | None:
+        """Join the line and return the deadline, or return None when it cannot be met."""
+        with self._guard:
+            now = self._clock()
+            deadline = math.inf if timeout is None else now + timeout
+            if timeout is not None and self._forecast is None:
+                self._forecast = self._window.after(self._line, now)
+            if self._forecast is not None:
+                turn_at = self._forecast.earliest(waiter.weight, now)
+                if turn_at > deadline:
+                    return None
+                self._forecast.add(waiter.weight, turn_at)
+            self._line[waiter] = None
+            return deadline
+
+    def _look(
+        self, waiter: "_Waiter", deadline: float, woken: threading.Event | asyncio.Event
+    ) -> float:
+        """Let pass who may; the seconds until it is worth looking again, 0 when it is over."""
+        woken.clear()
+        with self._guard:
+            now = self._clock()
+            self._let_pass(now)
+            if waiter.passed_at is not None:
+                return 0.0
+            if now >= deadline:
+                self._give_back(waiter)
+                return 0.0
+            first = next(iter(self._line))
+            turn_at = self._window.earliest(first.weight, now)
+            if first is not waiter:
+                turn_at += STALLED_AFTER_S
+            return min(turn_at, deadline) - now
+
+    def _let_pass(self, now: float) -> None:
+        """Let the first in line pass while they may; whoever is first then minds the clock."""
+        has_passed = False
+        while self._line:
+            first = next(iter(self._line))
+            if self._window.earliest(first.weight, now) > now:
+                if has_passed:
+                    first.wake()
+                return
+            has_passed = True
+            del self._line[first]
+            self._window.add(first.weight, now)
+            self._forecast = None
+            first.passed_at = now
+            first.wake()
+
+    def _give_back(self, waiter: "_Waiter") -> None:
+        """Undo a place in the line, or a turn that its owner did not live to see."""
+        with self._guard:
+            now = self._clock()
+            self._forecast = None
+            if waiter.passed_at is not None:
+                self._window.remove(waiter.weight, waiter.passed_at, now)
+            else:
+                self._line.pop(waiter, None)
+            self._let_pass(now)
+            if self._line:
+                next(iter(self._line)).wake()
+
+
+class _Waiter:
+    """One place in the line."""
+
+    __slots__ = ("passed_at", "wake", "weight")
+
+    def __init__(self, weight: int, wake: Callable[[], object]) -> None:
+        self.weight = weight
+        self.wake = wake
+        self.passed_at: float | None = None
+
+
+def _wake_on_loop(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> Callable[[], None]:
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the waiter with it
+            loop.call_soon_threadsafe(woken.set)
+
+    return wake
+
+
+class _Window:
+    """What has passed, as values: no clock and no lock. Times never run backwards.
+
+    Two rules hold: no more than `burst` within a period, kept as a log of the last period; and
+    `calls` a period in the long run, kept as the moment when a bucket of `burst`, refilled
+    steadily, is full again (the generic cell rate algorithm, ITU-T I.371). The second one only
+    adds to the first when `burst` is more than `calls`.
+    """
+
+    def __init__(self, calls: int, period_s: float, burst: int) -> None:
+        self._calls = calls
+        self._period_s = period_s
+        self._burst = burst
+        self._refill_s = period_s / calls  # of a weight of 1
+        self._log: deque[tuple[float, int]] = deque()
+        self._in_log = 0
+        self._latest = self._full_at = -math.inf
+
+    def earliest(self, weight: int, now: float) -> float:
+        """When `weight` may pass, at `now` or later."""
+        at = max(now, self._latest)
+        while self._log and self._log[0][0] + self._period_s <= at:
+            self._in_log -= self._log.popleft()[1]
+        too_many = self._in_log + weight - self._burst
+        for passed_at, passed in self._log:
+            if too_many <= 0:
+                break
+            too_many -= passed
+            at = passed_at + self._period_s
+        if self._burst > self._calls:
+            at = max(at, self._full_at - (self._burst - weight) * self._refill_s)
+        return at
+
+    def add(self, weight: int, at: float) -> None:
+        """Let `weight` pass at a time that `earliest` allowed."""
+        self._log.append((at, weight))
+        self._in_log += weight
+        self._latest = at
+        self._full_at = max(at, self._full_at) + weight * self._refill_s
+
+    def remove(self, weight: int, at: float, now: float) -> None:
+        """Undo an `add`; `now` is when."""
+        with contextlib.suppress(ValueError):  # older than a period: nothing depends on it
+            self._log.remove((at, weight))
+            self._in_log -= weight
+        # A bucket that had been full meanwhile would have run over: less comes back.
+        self._full_at -= max(0.0, weight * self._refill_s - (now - at))
+
+    def after(self, line: "OrderedDict[_Waiter, None]", now: float) -> "_Window":
+        """A copy in which the whole line has passed as early as it may."""
+        window = _Window(self._calls, self._period_s, self._burst)
+        window._log = self._log.copy()  # noqa: SLF001 - its own kind
+        window._in_log = self._in_log  # noqa: SLF001
+        window._latest, window._full_at = self._latest, self._full_at  # noqa: SLF001
+        for waiter in line:
+            window.add(waiter.weight, window.earliest(waiter.weight, now))
+        return window

@@ -1,0 +1,383 @@
+"""The one path of every model call.
+
+deadline → cache and single-flight → admission → retry( breaker → rate limit → transport )
+
+It is written once, for both sides (`side.py`). It adds a few microseconds to a call, which is why
+there is a fast way through each stage.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncGenerator
+from concurrent.futures import CancelledError as FlightCancelledError
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Self
+
+from xwe.core.concurrency.admission import Admission
+from xwe.core.concurrency.rate_limit import RateLimiter
+from xwe.core.nlp.assembly import ReplyAssembly
+from xwe.core.nlp.breaker import CircuitBreaker
+from xwe.core.nlp.cache import AnswerCache, cache_key
+from xwe.core.nlp.completion import (
+    Completion,
+    CompletionRequest,
+    Delta,
+    TimeLimits,
+    Timings,
+    Usage,
+)
+from xwe.core.nlp.observation import CallRecord, Observer, log_failure, request_id, user_id
+from xwe.core.nlp.retry import RetryPolicy, RetryQuota
+from xwe.core.nlp.side import Side
+from xwe.errors import (
+    DeadlineExceededError,
+    ProviderError,
+    ProviderTimeoutError,
+    SaturatedError,
+    XweError,
+)
+
+log = logging.getLogger("xwe.llm")
+
+# A rough middle of English (4) and Chinese (1.5) text; only a tokens-a-minute limit relies on it.
+CHARACTERS_PER_TOKEN = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseLimits:
+    """The limits within a call, in seconds; see `TimeLimits`."""
+
+    connect_s: float = 5.0
+    first_token_s: float = 30.0
+    idle_s: float = 30.0
+
+
+@dataclass(slots=True)
+class CallGuards:
+    """What all calls of a client share. None means: no such limit.
+
+    Attributes:
+        admission: places for running calls.
+        breaker: opens when the provider keeps failing.
+        quota: of retries.
+        requests_per_minute: towards the provider.
+        tokens_per_minute: towards the provider, by estimate.
+        cache: of answers.
+    """
+
+    admission: Admission | None = None
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+    quota: RetryQuota = field(default_factory=RetryQuota)
+    requests_per_minute: RateLimiter | None = None
+    tokens_per_minute: RateLimiter | None = None
+    cache: AnswerCache | None = None
+
+    def without_admission(self) -> "CallGuards":
+        """The same limits, but for the places: for a side that something else bounds."""
+        return replace(self, admission=None)
+
+
+class _Call:
+    """One call from its place in the queue to its record; its times while it runs."""
+
+    __slots__ = (
+        "_admission",
+        "_kind",
+        "_observer",
+        "_provider",
+        "_request",
+        "attempts",
+        "deadline",
+        "first_token_s",
+        "queue_s",
+        "side",
+        "started",
+        "upstream_s",
+        "usage",
+    )
+
+    def __init__(
+        self, path: "CallPath", request: CompletionRequest, deadline: float, kind: str
+    ) -> None:
+        self.side = path.side
+        self.deadline = deadline
+        self.started = time.monotonic()
+        self.queue_s = 0.0
+        self.upstream_s = 0.0
+        self.first_token_s: float | None = None
+        self.attempts = 0
+        self.usage: Usage | None = None
+        self._provider = path.provider
+        self._admission = path.guards.admission
+        self._observer = path.observer
+        self._request = request
+        self._kind = kind
+
+    async def __aenter__(self) -> Self:
+        admission = self._admission
+        if admission is not None and not admission.try_enter():
+            try:
+                await self.side.enter(admission, self.remaining_s())
+            except XweError as error:
+                self._admission = None
+                self._record(error)
+                raise
+            self.queue_s = time.monotonic() - self.started
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._admission is not None:
+            self._admission.leave(time.monotonic() - self.started - self.queue_s)
+        self._record(exc)
+
+    def remaining_s(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def timings(self) -> Timings:
+        total_s = time.monotonic() - self.started
+        return Timings(self.queue_s, self.upstream_s, self.first_token_s, total_s, self.attempts)
+
+    def _record(self, error: BaseException | None) -> None:
+        outcome, detail = "ok", ""
+        if isinstance(error, XweError):
+            outcome, detail = error.code, error.message
+        elif error is not None:
+            # A reader that leaves and a caller that is cancelled are no failures of the provider.
+            gone = isinstance(error, (asyncio.CancelledError, GeneratorExit))
+            outcome, detail = ("cancelled", "") if gone else ("internal", type(error).__name__)
+        self._observer(
+            CallRecord(
+                self._provider,
+                self._request.model,
+                self._kind,
+                outcome,
+                detail,
+                self.timings(),
+                self.usage,
+                request_id.get(),
+                user_id.get(),
+            )
+        )
+
+
+class CallPath:
+    """Takes requests to the provider and brings back replies, or one clear error.
+
+    Args:
+        side: where the calls run.
+        provider: host and port, for records.
+        retry: which failure is tried again.
+        phases: time limits within a call.
+        guards: shared limits.
+        observer: told of each call's end.
+    """
+
+    def __init__(
+        self,
+        side: Side,
+        *,
+        provider: str,
+        retry: RetryPolicy,
+        phases: PhaseLimits,
+        guards: CallGuards,
+        observer: Observer = log_failure,
+    ) -> None:
+        self.side = side
+        self.provider = provider
+        self.guards = guards
+        self.observer = observer
+        self._retry = retry
+        self._phases = phases
+
+    async def complete(self, request: CompletionRequest, deadline: float) -> Completion:
+        """The whole reply.
+
+        Args:
+            request: the question.
+            deadline: on the monotonic clock, in seconds.
+
+        Raises:
+            SaturatedError: no place in the queue.
+            DeadlineExceededError: the deadline passed.
+            ProviderError: the provider failed, after all the attempts that made sense.
+        """
+        cache = self.guards.cache
+        key = cache_key(request) if cache is not None else None
+        if cache is None or key is None:
+            return await self._complete(request, deadline)
+        while True:
+            kept = cache.lookup(key)
+            if kept is not None:
+                return replace(kept, timings=Timings(attempts=0))
+            flight, is_mine = cache.join(key)
+            if is_mine:
+                return await self._complete_for_all(cache, key, request, deadline)
+            try:
+                shared = await self.side.outcome(flight, deadline - time.monotonic())
+            except (asyncio.CancelledError, FlightCancelledError):
+                if not flight.cancelled():
+                    raise
+                continue  # whoever asked was cancelled; we were not
+            return replace(shared, timings=Timings(attempts=0))
+
+    async def _complete_for_all(
+        self, cache: AnswerCache, key: bytes, request: CompletionRequest, deadline: float
+    ) -> Completion:
+        completion: Completion | None = None
+        failure: XweError | None = None
+        try:
+            completion = await self._complete(request, deadline)
+        except XweError as error:
+            failure = error
+            raise
+        finally:
+            cache.settle(key, completion, failure)
+        return completion
+
+    async def _complete(self, request: CompletionRequest, deadline: float) -> Completion:
+        async with _Call(self, request, deadline, "whole") as call:
+            self.guards.quota.earn()
+            while True:
+                limits = await self._begin_attempt(request, call)
+                began = time.monotonic()
+                try:
+                    completion = await self.side.complete(request, limits)
+                except ProviderError as error:
+                    call.upstream_s += time.monotonic() - began
+                    await self._recover(error, call)
+                    continue
+                except BaseException:
+                    self.guards.breaker.abandon()
+                    raise
+                call.upstream_s += time.monotonic() - began
+                self.guards.breaker.succeed()
+                call.usage = completion.usage
+                return Completion(  # not replace(): it costs five times as much
+                    completion.text,
+                    completion.finish_reason,
+                    completion.usage,
+                    completion.tool_calls,
+                    completion.model,
+                    completion.message,
+                    call.timings(),
+                )
+
+    async def stream(
+        self, request: CompletionRequest, deadline: float, assembly: ReplyAssembly
+    ) -> AsyncGenerator[Delta, None]:
+        """The reply in pieces; `assembly` has the whole of it afterwards.
+
+        A failed attempt is tried again until the first piece has come, never after it. Closing
+        the generator closes the upstream connection.
+
+        Raises:
+            StreamInterruptedError: after the first piece; what came until then stands.
+            XweError: before it, as `complete` does.
+        """
+        async with _Call(self, request, deadline, "streamed") as call:
+            self.guards.quota.earn()
+            source, delta = await self._first_delta(request, call)
+            began = time.monotonic()
+            try:
+                assembly.add(delta)
+                yield delta
+                async for delta in source:
+                    assembly.add(delta)
+                    yield delta
+            except ProviderError as error:
+                self.guards.breaker.fail(error)
+                raise
+            finally:
+                call.upstream_s += time.monotonic() - began
+                call.usage = assembly.usage
+                await source.aclose()
+                assembly.timings = call.timings()
+
+    async def _first_delta(
+        self, request: CompletionRequest, call: _Call
+    ) -> tuple[AsyncGenerator[Delta, None], Delta]:
+        while True:
+            limits = await self._begin_attempt(request, call)
+            began = time.monotonic()
+            source = self.side.stream(request, limits)
+            try:
+                first = await anext(source)
+            except ProviderError as error:
+                call.upstream_s += time.monotonic() - began
+                await self._recover(error, call)
+                continue
+            except BaseException:
+                self.guards.breaker.abandon()
+                await source.aclose()
+                raise
+            now = time.monotonic()
+            call.upstream_s += now - began
+            call.first_token_s = now - call.started
+            self.guards.breaker.succeed()
+            return source, first
+
+    async def _begin_attempt(self, request: CompletionRequest, call: _Call) -> TimeLimits:
+        """Past the breaker and the rate limits; the limits of the attempt that may start."""
+        guards = self.guards
+        if guards.requests_per_minute is not None or guards.tokens_per_minute is not None:
+            await self._wait_for_rate(request, call)
+        remaining_s = call.remaining_s()
+        if remaining_s <= 0:
+            raise DeadlineExceededError("The deadline passed before the model could be asked.")
+        guards.breaker.enter()
+        call.attempts += 1
+        phases = self._phases
+        return TimeLimits(phases.connect_s, phases.first_token_s, phases.idle_s, remaining_s)
+
+    async def _wait_for_rate(self, request: CompletionRequest, call: _Call) -> None:
+        waited_from = time.monotonic()
+        limiters = (
+            (self.guards.requests_per_minute, "LLM_RPM", 1),
+            (self.guards.tokens_per_minute, "LLM_TPM", estimate_tokens(request)),
+        )
+        for limiter, variable, weight in limiters:
+            if limiter is not None:
+                weight_that_fits = min(weight, limiter.burst)
+                allowed = await self.side.acquire(limiter, call.remaining_s(), weight_that_fits)
+                if not allowed:
+                    raise SaturatedError(
+                        f"The limit towards the provider ({variable}) is used up for now.",
+                        retry_after_s=call.remaining_s(),
+                    )
+        call.queue_s += time.monotonic() - waited_from
+
+    async def _recover(self, error: ProviderError, call: _Call) -> None:
+        """Wait until the next attempt makes sense, or raise: `error`, or that time ran out."""
+        breaker = self.guards.breaker
+        breaker.fail(error)
+        remaining_s = call.remaining_s()
+        if remaining_s <= 0 and isinstance(error, ProviderTimeoutError):
+            raise DeadlineExceededError("The model did not answer before the deadline.") from error
+        delay_s = None
+        if not breaker.is_open:
+            delay_s = self._retry.delay_s(error, call.attempts, remaining_s, self.guards.quota)
+        if delay_s is None:
+            raise error
+        log.info(
+            "attempt %d failed kind=%s provider=%s request_id=%s; the next in %.2f s",
+            call.attempts,
+            error.code,
+            self.provider,
+            request_id.get(),
+            delay_s,
+        )
+        await self.side.sleep(delay_s)
+
+
+def estimate_tokens(request: CompletionRequest) -> int:
+    """Roughly what the provider will count for `request` and its reply, in tokens."""
+    characters = sum(len(str(message.get("content") or "")) for message in request.messages)
+    return math.ceil(characters / CHARACTERS_PER_TOKEN) + (request.max_tokens or 0) + 1

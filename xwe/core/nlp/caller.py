@@ -1,0 +1,257 @@
+"""Takes a request to the side where it belongs, from either world, and brings the reply back.
+
+An asynchronous transport works on the resident loop, a blocking one in a thread: the caller's own
+for a synchronous call, one of the pool's for an asynchronous one.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+from xwe.core.concurrency.async_config import AsyncConfig
+from xwe.core.concurrency.bridge import await_on_resident
+from xwe.core.concurrency.executor import BoundedThreadPoolExecutor, offload
+from xwe.core.concurrency.iteration import iterate_across, iterate_in_sync, iterate_offloaded
+from xwe.core.concurrency.loop_thread import get_loop_thread
+from xwe.core.nlp.assembly import ReplyAssembly
+from xwe.core.nlp.call_path import CallGuards, CallPath
+from xwe.core.nlp.client_policy import ClientPolicy
+from xwe.core.nlp.completion import Completion, CompletionRequest
+from xwe.core.nlp.completion_stream import AsyncCompletionStream, CompletionStream
+from xwe.core.nlp.side import LoopSide, Side, ThreadSide, iterate_without_loop, run_without_loop
+from xwe.core.nlp.transports import open_async_transport, open_blocking_transport
+from xwe.core.nlp.transports.port import AsyncTransport, BlockingTransport
+from xwe.errors import ClosedError, DeadlineExceededError
+
+T = TypeVar("T")
+
+BLOCKING_TRANSPORT = "requests"
+# A transport's connections are closed politely, but nobody waits longer than this for it.
+CLOSE_WITHIN_S = 5.0
+
+
+class Caller:
+    """One provider's transports, pool and shared limits.
+
+    Args:
+        transport: "requests", "aiohttp", "openai", or an object with a transport's methods.
+        endpoint: the full address of the chat completions.
+        api_key: sent as the bearer token.
+        policy: limits and retries.
+    """
+
+    def __init__(
+        self,
+        transport: str | AsyncTransport | BlockingTransport,
+        endpoint: str,
+        api_key: str,
+        policy: ClientPolicy,
+    ) -> None:
+        self._transport = transport
+        self._endpoint = endpoint
+        self._api_key = api_key
+        self._policy = policy
+        self._guard = threading.Lock()
+        self._closed = False
+        self._is_blocking = (
+            transport == BLOCKING_TRANSPORT
+            if isinstance(transport, str)
+            else not hasattr(transport, "aclose")
+        )
+        self._renew()
+
+    def _renew(self) -> None:
+        """Start anew: nothing is opened yet. Also in a child process, which inherits no thread."""
+        self._pid = os.getpid()
+        self._executor: BoundedThreadPoolExecutor | None = None
+        self._guards = self._policy.guards()
+        self._loop_path: CallPath | None = None
+        self._thread_path: CallPath | None = None
+        self._opened: list[AsyncTransport | BlockingTransport] = []
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ClosedError("The client has been closed by cleanup(); make a new one.")
+        if self._pid != os.getpid():
+            self._guard = threading.Lock()
+            self._renew()
+
+    @property
+    def executor(self) -> BoundedThreadPoolExecutor:
+        """The pool of LLM_ASYNC_WORKERS threads; they are made as they are needed."""
+        executor = self._executor
+        if executor is None or self._pid != os.getpid():
+            self._check()
+            with self._guard:
+                executor = self._executor = self._executor or BoundedThreadPoolExecutor(
+                    AsyncConfig.get_worker_count(),
+                    AsyncConfig.get_queue_size(),
+                    thread_name_prefix="xwe-llm",
+                )
+        return executor
+
+    # --- the four ways of a call ---
+
+    def complete(self, request: CompletionRequest, timeout_s: float) -> Completion:
+        """The whole reply; waits in the calling thread."""
+        self._check()
+        deadline = time.monotonic() + timeout_s
+        if self._works_on_loop():
+            return get_loop_thread().run(self._on_loop().complete(request, deadline))
+        return run_without_loop(self._in_thread().complete(request, deadline))
+
+    async def complete_async(self, request: CompletionRequest, timeout_s: float) -> Completion:
+        """The whole reply; from any loop."""
+        self._check()
+        if self._works_on_loop():
+            deadline = time.monotonic() + timeout_s
+            return await await_on_resident(self._on_loop().complete(request, deadline))
+        return await self.run_blocking(self._complete_by, time.monotonic() + timeout_s, request)
+
+    def stream(self, request: CompletionRequest, timeout_s: float) -> CompletionStream:
+        """The reply in pieces; the call is made at the first one."""
+        self._check()
+        assembly = ReplyAssembly(request.model)
+        deadline = time.monotonic() + timeout_s
+        if self._works_on_loop():
+            deltas = iterate_in_sync(self._on_loop().stream(request, deadline, assembly))
+        else:
+            deltas = iterate_without_loop(self._in_thread().stream(request, deadline, assembly))
+        return CompletionStream(deltas, assembly)
+
+    def stream_async(self, request: CompletionRequest, timeout_s: float) -> AsyncCompletionStream:
+        """The reply in pieces; from any loop."""
+        self._check()
+        assembly = ReplyAssembly(request.model)
+        deadline = time.monotonic() + timeout_s
+        if self._works_on_loop():
+            deltas = iterate_across(self._on_loop().stream(request, deadline, assembly))
+        else:
+            path = self._in_thread()
+            blocking = path.stream(request, deadline, assembly)
+            if AsyncConfig.is_async_enabled():
+                deltas = iterate_offloaded(iterate_without_loop(blocking), self.executor)
+            else:
+                deltas = blocking
+        return AsyncCompletionStream(deltas, assembly)
+
+    async def run_blocking(
+        self, func: Callable[..., T], deadline: float | None, *args: Any, **kwargs: Any
+    ) -> T:
+        """Run a blocking function of this client in its pool, or right here when that is off.
+
+        Raises:
+            DeadlineExceededError: at `deadline`; the function's thread follows when it can.
+        """
+        self._check()
+        if not AsyncConfig.is_async_enabled():
+            return func(*args, **kwargs) if deadline is None else func(deadline, *args, **kwargs)
+        if deadline is None:
+            return await offload(func, *args, executor=self.executor, **kwargs)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await offload(func, deadline, *args, executor=self.executor, **kwargs)
+        except TimeoutError as error:
+            if type(error) is not TimeoutError:  # one of ours, which says more
+                raise
+            raise DeadlineExceededError("The model did not answer before the deadline.") from error
+
+    def _complete_by(self, deadline: float, request: CompletionRequest) -> Completion:
+        return run_without_loop(self._in_thread().complete(request, deadline))
+
+    # --- the sides, opened at the first call ---
+
+    def _works_on_loop(self) -> bool:
+        return not self._is_blocking and AsyncConfig.is_async_enabled()
+
+    def _on_loop(self) -> CallPath:
+        return self._loop_path or self._open_loop_path()
+
+    def _in_thread(self) -> CallPath:
+        return self._thread_path or self._open_thread_path()
+
+    def _open_loop_path(self) -> CallPath:
+        with self._guard:
+            if self._loop_path is None:
+                transport = self._transport
+                if isinstance(transport, str):
+                    transport = open_async_transport(
+                        transport,
+                        self._endpoint,
+                        self._api_key,
+                        connect_s=self._policy.phases.connect_s,
+                        pool_size=self._policy.max_inflight,
+                    )
+                native = cast("AsyncTransport", transport)
+                self._opened.append(native)
+                self._loop_path = self._path(LoopSide(native), self._guards)
+            return self._loop_path
+
+    def _open_thread_path(self) -> CallPath:
+        with self._guard:
+            if self._thread_path is None:
+                if isinstance(self._transport, str) or not self._is_blocking:
+                    native = open_blocking_transport(
+                        BLOCKING_TRANSPORT,
+                        self._endpoint,
+                        self._api_key,
+                        connect_s=self._policy.phases.connect_s,
+                        pool_size=AsyncConfig.get_worker_count(),
+                    )
+                else:
+                    native = cast("BlockingTransport", self._transport)
+                self._opened.append(native)
+                # The pool bounds what runs in it; a thread of the caller's own needs no place.
+                self._thread_path = self._path(ThreadSide(native), self._guards.without_admission())
+            return self._thread_path
+
+    def _path(self, side: Side, guards: CallGuards) -> CallPath:
+        return CallPath(
+            side,
+            provider=urlsplit(self._endpoint).netloc.rpartition("@")[2],
+            retry=self._policy.retry,
+            phases=self._policy.phases,
+            guards=guards,
+            observer=self._policy.observer,
+        )
+
+    # --- the end, and the state before it ---
+
+    def close(self) -> None:
+        """Release threads and connections; calls after it raise ClosedError. Idempotent."""
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
+            opened, executor = self._opened, self._executor
+        if self._pid != os.getpid():
+            return  # what was opened belongs to the parent process
+        thread = get_loop_thread()
+        for transport in opened:
+            if not hasattr(transport, "aclose"):
+                transport.close()
+            elif thread.is_current():
+                thread.submit(transport.aclose())
+            else:
+                thread.run(transport.aclose(), CLOSE_WITHIN_S)
+        if executor is not None:
+            # A thread must not wait for itself, and the loop must not wait for anybody.
+            inside = threading.current_thread() in executor._threads or thread.is_current()  # noqa: SLF001 - there is no other way to ask
+            executor.shutdown(wait=not inside, cancel_futures=True)
+
+    def stats(self) -> dict[str, Any]:
+        """The pool, the places and the breaker at this moment."""
+        guards = self._guards
+        return {
+            "transport": self._transport
+            if isinstance(self._transport, str)
+            else type(self._transport).__name__,
+            "executor": self._executor.stats() if self._executor is not None else None,
+            "admission": guards.admission.stats() if guards.admission is not None else None,
+            "breaker": guards.breaker.state,
+            "retries_left": guards.quota.left,
+        }

@@ -1,0 +1,139 @@
+"""Where a transport connects to, and what it says when that fails."""
+
+import errno
+import os
+import socket
+import ssl
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from xwe.errors import ProviderUnreachableError, SettingsError
+
+_RESETS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ESHUTDOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address of chat completions.
+
+    Attributes:
+        url: the whole of it, as it is asked for.
+        address: host and port, for people.
+        proxy: the proxy that the environment names for it (HTTPS_PROXY, NO_PROXY …), read once.
+        ca_bundle: the file of trusted certificates that the environment names, or None.
+    """
+
+    url: str
+    address: str
+    proxy: str | None
+    ca_bundle: str | None
+
+    @classmethod
+    def parse(cls, url: str) -> "Endpoint":
+        """The endpoint at `url`.
+
+        Raises:
+            SettingsError: it is no address, or it holds a user name or a password (they would
+                end up in logs).
+        """
+        url = url.strip()
+        try:
+            parts = urlsplit(url)
+            port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        except ValueError:
+            port = None
+        if port is None or not parts.hostname or parts.username or parts.password:
+            shown = "…" if "@" in url else url
+            raise SettingsError(
+                "LLM_BASE_URL", shown, "an address is http(s)://host[:port]/path, without a user"
+            )
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return cls(url, f"{host}:{port}", _proxy_for(parts), _ca_bundle())
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """What to trust, where the environment says so; None leaves it to the library."""
+        return ssl.create_default_context(cafile=self.ca_bundle) if self.ca_bundle else None
+
+    def unreachable(self, cause: BaseException) -> ProviderUnreachableError:
+        """The error for a connection that did not come about, or broke before the reply."""
+        return ProviderUnreachableError(
+            f"No answer from {self.address}: {_why(cause)}."
+            " Is the server running? Check LLM_BASE_URL."
+        )
+
+
+def request_headers(api_key: str) -> dict[str, str]:
+    """The headers of every request.
+
+    Raises:
+        SettingsError: the key cannot be sent in a header.
+    """
+    api_key = api_key.strip()
+    if not (api_key.isascii() and api_key.isprintable()):
+        raise SettingsError("LLM_API_KEY", "…", "a key is one line of printable ASCII")
+    return {
+        "Authorization": f"Bearer {api_key}",
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        # Compression saves little on a reply of this size and delays the pieces of a stream.
+        "Accept-Encoding": "identity",
+        "User-Agent": "xwe",
+    }
+
+
+def was_reset(cause: BaseException) -> bool:
+    """Whether the peer broke the connection, instead of ending it in order."""
+    return any(isinstance(exc, OSError) and exc.errno in _RESETS for exc in _chain(cause))
+
+
+def _proxy_for(parts: SplitResult) -> str | None:
+    host = parts.hostname or ""
+    if _is_loopback(host) or urllib.request.proxy_bypass(host):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and urlsplit(proxy).scheme not in ("http", "https"):
+        raise SettingsError(f"{parts.scheme.upper()}_PROXY", "…", "only http(s) proxies are spoken")
+    return proxy
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _ca_bundle() -> str | None:
+    names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    return next((path for name in names if (path := os.environ.get(name))), None)
+
+
+def _why(cause: BaseException) -> str:
+    for exc in _chain(cause):
+        if isinstance(exc, socket.gaierror):
+            return "its host name is unknown"
+        if isinstance(exc, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({exc.verify_message})"
+        if isinstance(exc, ssl.SSLError):
+            return "the TLS handshake failed"
+        if isinstance(exc, OSError) and exc.errno:
+            return os.strerror(exc.errno).lower()
+        if isinstance(exc, TimeoutError):
+            return "no connection in time"
+    return "the connection ended"
+
+
+def _chain(exc: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what it came from; the libraries wrap the cause that tells something."""
+    seen = set()
+    while exc is not None and id(exc) not in seen:
+        seen.add(id(exc))
+        yield exc
+        if isinstance(exc, BaseExceptionGroup):
+            exc = exc.exceptions[0]
+        else:
+            exc = exc.__cause__ or exc.__context__

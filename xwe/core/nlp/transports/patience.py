@@ -1,0 +1,134 @@
+"""How long an attempt waits: the rule, and its keeper on an event loop."""
+
+import asyncio
+import math
+from types import TracebackType
+
+from xwe.core.nlp.completion import TimeLimits
+from xwe.errors import ProviderTimeoutError
+
+TAIL_S = 1.0
+"""How long a stream that has its finish_reason waits for the usage that may follow."""
+
+DRAIN_S = 0.1
+"""How long a whole reply's connection waits for the body's formal end, to be used again."""
+
+
+class Patience:
+    """When the waiting of one attempt must end. It is told the time, in monotonic seconds.
+
+    Args:
+        limits: of the attempt.
+        now: its start.
+    """
+
+    __slots__ = ("_between_pieces_s", "_deadline", "_first_due", "_limits")
+
+    def __init__(self, limits: TimeLimits, now: float) -> None:
+        self._limits = limits
+        self._deadline = now + limits.total_s
+        self._first_due: float | None = min(now + limits.first_token_s, self._deadline)
+        self._between_pieces_s = math.inf
+
+    def headers_came(self) -> None:
+        """A whole reply has begun: from here on only the total counts."""
+        self._first_due = None
+
+    def bytes_came(self) -> None:
+        """A stream has begun: from here on each silence is measured by itself."""
+        self._first_due = None
+        self._between_pieces_s = self._limits.idle_s
+
+    def finish_came(self) -> None:
+        """All has been said; what may still follow is not worth much waiting."""
+        self._between_pieces_s = min(self._limits.idle_s, TAIL_S)
+
+    def due(self, now: float) -> float:
+        """When a wait that starts now must end."""
+        if self._first_due is not None:
+            return self._first_due
+        return min(now + self._between_pieces_s, self._deadline)
+
+    def ended(self, now: float) -> tuple[ProviderTimeoutError, str]:
+        """Why a wait ended: the error, and the reason as `StreamInterruptedError` names it."""
+        limits = self._limits
+        if now >= self._deadline:
+            return (
+                ProviderTimeoutError(
+                    f"The provider's reply was not complete after {limits.total_s:.3g} s."
+                ),
+                "total",
+            )
+        silence_s = limits.idle_s if self._first_due is None else limits.first_token_s
+        return ProviderTimeoutError(f"The provider said nothing for {silence_s:.3g} s."), "idle"
+
+
+class Watchdog:
+    """Ends an await that outlasts an attempt's patience.
+
+    ::
+
+        watchdog = Watchdog(patience, loop)
+        try:
+            with watchdog:                 # TimeoutError when the patience ends in here
+                chunk = await read()
+        finally:
+            watchdog.close()
+
+    It is `asyncio.timeout` for a stream of thousands of short reads: one timer for all of them,
+    which looks at the clock when it fires and sets itself anew, where a timer for each read would
+    cost more than the read.
+    """
+
+    __slots__ = ("_barked", "_cancelling", "_due", "_loop", "_patience", "_task", "_timer")
+
+    def __init__(self, patience: Patience, loop: asyncio.AbstractEventLoop) -> None:
+        self._patience = patience
+        self._loop = loop
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._cancelling = 0
+        self._barked = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("A transport must be awaited in a task.")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._due = self._patience.due(self._loop.time())
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._due, self._look)
+        elif self._timer.when() > self._due:
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._due, self._look)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        task, self._task = self._task, None
+        if self._barked and task is not None:
+            self._barked = False
+            # Whoever else cancelled the task at the same moment is still owed its CancelledError.
+            if task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
+                raise TimeoutError from exc
+
+    def close(self) -> None:
+        """No more awaits to watch."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._task is None:
+            return  # the reader is busy elsewhere; its next wait sets the timer
+        if self._loop.time() < self._due:
+            self._timer = self._loop.call_at(self._due, self._look)
+            return
+        self._barked = True
+        self._task.cancel()

@@ -1,0 +1,119 @@
+"""A reply made ready for the wire: what is sent in which order, and when each piece is due."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from xwe.mock.behaviour import Behaviour
+from xwe.mock.protocol import (
+    DONE,
+    ChunkEncoder,
+    Deltas,
+    Envelope,
+    Reply,
+    encode_completion,
+    reply_deltas,
+)
+
+EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+_LINE_ENDS: Final = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
+# The unit in which a plain reply's body is counted when it is broken off.
+BODY_PIECE_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """The parts of a reply's body, in order.
+
+    Attributes:
+        content_type: of the reply.
+        opening: before the first piece; empty for a plain reply.
+        pieces: what is paced, and counted by `Behaviour.after_pieces`.
+        due: when each piece is due, in tokens after the first.
+        closing: what follows the last piece.
+        line_end: of a stream's lines; None for a plain reply.
+    """
+
+    content_type: str
+    opening: bytes
+    pieces: Sequence[bytes]
+    due: Sequence[int]
+    closing: Sequence[bytes]
+    line_end: bytes | None
+
+    def first(self, count: int) -> tuple[Sequence[bytes], Sequence[int]]:
+        """The first pieces and when they are due."""
+        return self.pieces[:count], self.due[:count]
+
+    def after(self, count: int) -> bytes:
+        """All that follows the first pieces, the opening too where there are none before it."""
+        opening = b"" if count else self.opening
+        return opening + b"".join((*self.pieces[count:], *self.closing))
+
+    def framed(self, payload: bytes) -> bytes:
+        """A payload as this reply carries it."""
+        return payload if self.line_end is None else _event(payload, self.line_end)
+
+
+def plain_delivery(envelope: Envelope, reply: Reply) -> Delivery:
+    """A plain reply, cut up so that it can be broken off anywhere."""
+    body = encode_completion(envelope, reply)
+    starts = range(0, len(body), BODY_PIECE_BYTES)
+    return Delivery(
+        content_type="application/json",
+        opening=b"",
+        pieces=[body[start : start + BODY_PIECE_BYTES] for start in starts],
+        due=[0] * len(starts),
+        closing=(),
+        line_end=None,
+    )
+
+
+def stream_delivery(envelope: Envelope, reply: Reply, behaviour: Behaviour) -> Delivery:
+    """A streamed reply: role, pieces, finish_reason, usage where it was asked for, [DONE]."""
+    encoder = ChunkEncoder(envelope)
+    line_end = _LINE_ENDS[behaviour.line_end]
+    deltas = reply_deltas(reply, behaviour.tool_arguments, behaviour.tool_call_shape)
+    closing = []
+    if reply.finish_reason is not None:
+        closing.append(encoder.finish(reply.finish_reason))
+    if envelope.with_usage:
+        closing.append(encoder.usage(reply.usage()))
+    if behaviour.fault != "no_done":
+        closing.append(DONE)
+    pieces = _encode_pieces(encoder, deltas, line_end)
+    if behaviour.comment_every is not None:
+        comment = b": keep-alive" + line_end * 2
+        for index in range(0, len(pieces), behaviour.comment_every):
+            pieces[index] = comment + pieces[index]
+    return Delivery(
+        content_type=EVENT_STREAM,
+        opening=_event(encoder.opening(), line_end),
+        pieces=pieces,
+        due=deltas.due,
+        closing=[_event(payload, line_end) for payload in closing],
+        line_end=line_end,
+    )
+
+
+def grouped(
+    pieces: Sequence[bytes], due: Sequence[int], size: int
+) -> tuple[Sequence[bytes], Sequence[int]]:
+    """The pieces in groups of `size`, each due with its last piece."""
+    if size == 1:
+        return pieces, due
+    starts = range(0, len(pieces), size)
+    return (
+        [b"".join(pieces[start : start + size]) for start in starts],
+        [due[min(start + size, len(due)) - 1] for start in starts],
+    )
+
+
+def _event(payload: bytes, line_end: bytes) -> bytes:
+    return b"data: " + payload + line_end * 2
+
+
+def _encode_pieces(encoder: ChunkEncoder, deltas: Deltas, line_end: bytes) -> list[bytes]:
+    # One join a piece: this runs for every piece of every stream.
+    head, tail = b"data: " + encoder.head, encoder.tail + line_end * 2
+    return [head + delta + tail for delta in deltas.encoded]

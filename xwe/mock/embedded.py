@@ -1,0 +1,90 @@
+"""A model server in a thread of its own, for tests and examples."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from xwe.core.concurrency.loop_thread import LoopThread
+from xwe.mock.behaviour import Behaviour
+from xwe.mock.recorder import ReceivedRequest, RequestLog
+from xwe.mock.server import ModelServer
+
+
+class MockServer:
+    """A model server with its own thread and loop, scriptable and observable.
+
+    ::
+
+        with MockServer(Behaviour(latency_s=0.1)) as server:
+            client = LLMClient("any key", server.base_url + "/chat/completions")
+
+    Args:
+        behaviour: for every chat request that no script and no "mock" object changes.
+        api_key: what a client must send; None lets everyone in.
+        host: to listen on.
+        port: to listen on; 0 is any free one.
+    """
+
+    def __init__(
+        self,
+        behaviour: Behaviour | None = None,
+        *,
+        api_key: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self._log = RequestLog()
+        self._server = ModelServer(behaviour, api_key=api_key, log=self._log)
+        self._host, self._port = host, port
+        self._thread: LoopThread | None = None
+
+    def start(self) -> Self:
+        """Listen, in a thread of its own; does nothing when it listens already."""
+        if self._thread is None:
+            self._thread = LoopThread("xwe-mock")
+            self._port = self._thread.run(self._server.start(self._host, self._port))
+        return self
+
+    def close(self) -> None:
+        """End every request and connection, the loop and the thread. Idempotent."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.run(self._server.stop())
+            thread.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is; `/chat/completions` goes behind it."""
+        return f"http://{self._host}:{self._port}/v1"
+
+    @property
+    def requests(self) -> list[ReceivedRequest]:
+        """The requests so far, in the order of their arrival."""
+        return self._log.requests
+
+    def forget_requests(self) -> None:
+        """Start counting anew."""
+        self._log.clear()
+
+    def script(self, *behaviours: Behaviour) -> None:
+        """Behave so for the next chat requests, one each, in order; then as before."""
+        self._server.script(*behaviours)
+
+    def wait_until(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> None:
+        """Block until `predicate()` is true; it is asked again whenever a request changes.
+
+        Raises:
+            TimeoutError: it was still false after `timeout_s` seconds.
+        """
+        self._log.wait_until(predicate, timeout_s)

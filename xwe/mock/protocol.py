@@ -1,0 +1,224 @@
+"""The server's side of the wire format: replies, chunks and errors as the official API has them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from xwe.mock.behaviour import ToolArguments, ToolCallShape
+from xwe.mock.tokens import split_tokens
+
+DEMO_MODEL: Final = "xwe-demo"
+EMBEDDING_MODEL: Final = "xwe-demo-embedding"
+FINGERPRINT: Final = "fp_xwe_demo"
+
+DONE: Final = b"[DONE]"
+# What clients and people see in the error object's "type"; other statuses are "server_error".
+ERROR_TYPES: Final[Mapping[int, str]] = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyToolCall:
+    """A tool call of the reply; `arguments` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the demo model answers, before it is encoded."""
+
+    text: str | None
+    finish_reason: str | None
+    prompt_tokens: int
+    tool_calls: tuple[ReplyToolCall, ...] = ()
+    reasoning: str | None = None
+
+    def usage(self) -> dict[str, int]:
+        """The wire's usage object."""
+        completion = sum(
+            len(split_tokens(part))
+            for part in (self.reasoning, self.text, *(c.arguments for c in self.tool_calls))
+            if part
+        )
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": completion,
+            "total_tokens": self.prompt_tokens + completion,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What every chunk of one completion repeats."""
+
+    id: str
+    created: int
+    model: str
+    with_usage: bool = field(default=False)
+
+
+def encode_completion(envelope: Envelope, reply: Reply) -> bytes:
+    """A plain reply's body."""
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None}
+    if reply.reasoning is not None:
+        message["reasoning_content"] = reply.reasoning
+    if reply.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in reply.tool_calls
+        ]
+    return orjson.dumps(
+        {
+            "id": envelope.id,
+            "object": "chat.completion",
+            "created": envelope.created,
+            "model": envelope.model,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": message,
+                    "logprobs": None,
+                    "finish_reason": reply.finish_reason,
+                }
+            ],
+            "usage": reply.usage(),
+            "system_fingerprint": FINGERPRINT,
+        }
+    )
+
+
+def encode_error(
+    status: int, message: str, *, param: str | None = None, code: str | None = None
+) -> bytes:
+    """An error reply's body."""
+    kind = "insufficient_quota" if code == "insufficient_quota" else None
+    return orjson.dumps(
+        {
+            "error": {
+                "message": message,
+                "type": kind or ERROR_TYPES.get(status, "server_error"),
+                "param": param,
+                "code": code,
+            }
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Deltas:
+    """The pieces of a streamed reply: encoded delta objects and when each is due.
+
+    `due[i]` counts in tokens from the first one.
+    """
+
+    encoded: Sequence[bytes]
+    due: Sequence[int]
+
+
+@lru_cache(maxsize=256)
+def _text_deltas(key: str, text: str) -> tuple[bytes, ...]:
+    head = b'{"' + key.encode() + b'":'
+    return tuple(head + orjson.dumps(piece) + b"}" for piece in split_tokens(text))
+
+
+def reply_deltas(reply: Reply, arguments: ToolArguments, shape: ToolCallShape) -> Deltas:
+    """The reply cut into deltas: reasoning, then text, then tool calls."""
+    encoded: tuple[bytes, ...] = ()
+    if reply.reasoning:
+        encoded += _text_deltas("reasoning_content", reply.reasoning)
+    if reply.text:
+        encoded += _text_deltas("content", reply.text)
+    if not reply.tool_calls:
+        return Deltas(encoded, range(len(encoded)))
+    pieces = list(encoded)
+    due = list(range(len(encoded)))
+    clock = len(encoded)
+    for index, call in enumerate(reply.tool_calls):
+        for delta, tokens in _call_deltas(index, call, arguments, shape):
+            # A burst comes when its last token would have.
+            clock += tokens
+            pieces.append(orjson.dumps({"tool_calls": [delta]}))
+            due.append(max(0, clock - 1))
+    return Deltas(pieces, due)
+
+
+def _call_deltas(
+    index: int, call: ReplyToolCall, arguments: ToolArguments, shape: ToolCallShape
+) -> Iterator[tuple[dict[str, Any], int]]:
+    """The deltas of one call, and how many tokens' time each takes."""
+    place: dict[str, Any] = {"index": index}
+    if shape == "no_index":
+        place = {}
+    elif shape == "zero_index":
+        place = {"index": 0}
+    identity = {} if shape == "no_id" else {"id": call.id}
+    tokens = split_tokens(call.arguments)
+    burst = arguments == "burst"
+    function = {"name": call.name, "arguments": call.arguments if burst else ""}
+    opening = {**place, **identity, "type": "function", "function": function}
+    yield opening, len(tokens) if burst else 0
+    if not burst:
+        for token in tokens:
+            yield {**place, "function": {"arguments": token}}, 1
+
+
+class ChunkEncoder:
+    """Makes the chunks of one streamed completion; what they share is encoded once.
+
+    Attributes:
+        head: what stands before the delta object of each chunk.
+        tail: what stands behind it.
+    """
+
+    __slots__ = ("_usage_head", "head", "tail")
+
+    def __init__(self, envelope: Envelope) -> None:
+        shared = orjson.dumps(
+            {
+                "id": envelope.id,
+                "object": "chat.completion.chunk",
+                "created": envelope.created,
+                "model": envelope.model,
+                "system_fingerprint": FINGERPRINT,
+            }
+        )[:-1]
+        self.head = shared + b',"choices":[{"index":0,"delta":'
+        usage = b',"usage":null}' if envelope.with_usage else b"}"
+        self.tail = b',"logprobs":null,"finish_reason":null}]' + usage
+        self._usage_head = shared + b',"choices":[],"usage":'
+
+    def opening(self) -> bytes:
+        """The first chunk: the role and nothing said yet."""
+        return self.delta(b'{"role":"assistant","content":"","refusal":null}')
+
+    def delta(self, encoded: bytes) -> bytes:
+        """A chunk with an encoded delta object."""
+        return self.head + encoded + self.tail
+
+    def finish(self, reason: str) -> bytes:
+        """The chunk that says why the reply ended."""
+        tail = self.tail.replace(
+            b'"finish_reason":null', b'"finish_reason":"%b"' % reason.encode()
+        )
+        return self.head + b"{}" + tail
+
+    def usage(self, usage: Mapping[str, int]) -> bytes:
+        """The last chunk, for clients that asked for the usage."""
+        return self._usage_head + orjson.dumps(usage) + b"}"

@@ -1,0 +1,108 @@
+"""What a request is about, as far as a demo model can tell: its language, its names, its words."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+Language = Literal["zh", "en"]
+
+_HAN: Final = re.compile(r"[㐀-鿿]")
+_LATIN: Final = re.compile(r"[A-Za-z]")
+_QUOTED: Final = re.compile(r"[「『“\"《]([^「」『』“”\"《》\n]{1,40})[」』”\"》]")
+_PLACES: Final[Mapping[str, str]] = {
+    "北京": "Beijing",
+    "上海": "Shanghai",
+    "广州": "Guangzhou",
+    "深圳": "Shenzhen",
+    "杭州": "Hangzhou",
+    "成都": "Chengdu",
+    "重庆": "Chongqing",
+    "武汉": "Wuhan",
+    "西安": "Xi'an",
+    "南京": "Nanjing",
+    "苏州": "Suzhou",
+    "香港": "Hong Kong",
+    "台北": "Taipei",
+    "东京": "Tokyo",
+    "首尔": "Seoul",
+    "新加坡": "Singapore",
+    "巴黎": "Paris",
+    "伦敦": "London",
+    "柏林": "Berlin",
+    "罗马": "Rome",
+    "纽约": "New York",
+    "旧金山": "San Francisco",
+}
+_PLACE_AFTER: Final = re.compile(r"\b(?:in|at|for|to|from|near)\s+((?:[A-Z][\w'-]+\s?){1,3})")
+# A rough weight: four letters say about as much as one Chinese character.
+_LETTERS_A_CHARACTER: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What the last user message gives away.
+
+    Attributes:
+        language: to answer in.
+        message: its text.
+        quoted: what stands in quotation marks.
+        places: towns that it names, in its order and spelling.
+    """
+
+    language: Language
+    message: str
+    quoted: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+
+    def quote(self, longest: int = 40) -> str:
+        """The message in one short line."""
+        line = " ".join(self.message.split())
+        return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content, whichever shape it has."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return " ".join(part["text"] for part in content if isinstance(part.get("text"), str))
+    return ""
+
+
+def last_text(messages: Sequence[Mapping[str, Any]], role: str) -> str:
+    """The text of the last message with this role; empty when there is none."""
+    for message in reversed(messages):
+        if message.get("role") == role:
+            return text_of(message.get("content"))
+    return ""
+
+
+@lru_cache(maxsize=256)
+def read_topic(message: str) -> Topic:
+    """Find out what a message is about."""
+    return Topic(
+        language=detect_language(message),
+        message=message,
+        quoted=tuple(found.strip() for found in _QUOTED.findall(message)),
+        places=_find_places(message),
+    )
+
+
+def detect_language(text: str) -> Language:
+    """Chinese when enough of it is written so, else English."""
+    han = len(_HAN.findall(text))
+    return "zh" if han and han * _LETTERS_A_CHARACTER >= len(_LATIN.findall(text)) else "en"
+
+
+def _find_places(message: str) -> tuple[str, ...]:
+    found = [
+        (message.index(name), name)
+        for pair in _PLACES.items()
+        for name in pair
+        if name in message
+    ]
+    if not found:
+        found = [(m.start(), m.group(1).strip()) for m in _PLACE_AFTER.finditer(message)]
+    return tuple(dict.fromkeys(name for _, name in sorted(found)))

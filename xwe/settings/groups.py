@@ -1,0 +1,116 @@
+"""The settings as the code sees them: small frozen groups, with units in their names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from xwe.settings.describing import Row, describe
+from xwe.settings.providers import JsonMode
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """The web server: where it listens and how much it takes on."""
+
+    host: str
+    port: int
+    workers: int
+    threads: int
+    instance_dir: Path
+    drain_s: float
+    max_body_bytes: int
+    keepalive_s: int
+    send_timeout_s: float
+    access_log: bool
+
+
+@dataclass(frozen=True)
+class AccessSettings:
+    """Who may call. `secret_key` is None until `with_secret_key` made or found one."""
+
+    mode: Literal["open", "login"]
+    signup: Literal["open", "closed"]
+    api_token: str | None = field(repr=False)
+    secret_key: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ProviderSettings:
+    """Which model answers. `is_demo` is True for the built-in model server and nothing else."""
+
+    name: str
+    base_url: str
+    model: str
+    json_mode: JsonMode
+    is_demo: bool
+    reply_limit_field: str
+    request_extra: Mapping[str, object]
+    api_key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class LlmSettings:
+    """How the model is called. None for `rpm`, `tpm` and `cache_ttl_s` means: not limited, off."""
+
+    transport: Literal["aiohttp", "requests", "openai"]
+    async_workers: int
+    queue_size: int
+    timeout_s: float
+    enabled: bool
+    max_inflight: int
+    max_retries: int
+    connect_timeout_s: float
+    first_token_timeout_s: float
+    idle_timeout_s: float
+    stream_timeout_s: float
+    rpm: int | None
+    tpm: int | None
+    breaker_failures: int
+    breaker_reset_s: float
+    cache_ttl_s: float | None
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """Answers that are sent piece by piece."""
+
+    flush_ms: int
+    on_disconnect: Literal["detach", "cancel"]
+    max_open: int
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    """Where things are kept, and what runs jobs."""
+
+    database_url: str = field(repr=False)
+    redis_url: str | None = field(repr=False)
+    jobs: Literal["in_process", "celery"]
+
+
+@dataclass(frozen=True)
+class ObservationSettings:
+    """What the process tells about itself."""
+
+    prometheus: bool
+    log_level: str
+    log_format: Literal["json", "text"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set, checked and typed. `given` names the variables that were set."""
+
+    server: ServerSettings
+    access: AccessSettings
+    provider: ProviderSettings
+    llm: LlmSettings
+    streams: StreamSettings
+    storage: StorageSettings
+    observation: ObservationSettings
+    given: frozenset[str]
+
+    def describe(self) -> list[Row]:
+        """One row for each variable, with the value in force; secrets are masked."""
+        return describe(self, self.given)

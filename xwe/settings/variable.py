@@ -1,0 +1,63 @@
+"""What is known of one variable of the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from xwe.errors import SettingsError
+from xwe.settings.parsing import Parser
+
+# What stands for a secret wherever values are shown.
+MASK = "(hidden)"
+_LONGEST_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of the environment.
+
+    `field` is where its value goes in `Settings` ("group.field"). `default` is the text that
+    stands when it is not set; where that follows from other things, `default` is empty and
+    `derived` says in words what happens. `reserved` is True while nothing acts on the value yet.
+    """
+
+    name: str
+    field: str
+    parse: Parser[Any]
+    default: str
+    meaning: str
+    unit: str = ""
+    derived: str = ""
+    secret: bool = False
+    reserved: bool = False
+
+    @property
+    def section(self) -> str:
+        """The group in `Settings` that it belongs to."""
+        return self.field.partition(".")[0]
+
+    def read(self, environ: Mapping[str, str]) -> Any:
+        """The typed value, None where nothing is set and there is no fixed default.
+
+        Raises:
+            SettingsError: the text does not fit; a secret's text is never repeated in it.
+        """
+        text = environ.get(self.name, "").strip() or self.default
+        if not text:
+            return None
+        try:
+            return self.parse(self.name, text)
+        except SettingsError as error:
+            shown = MASK if self.secret else text[:_LONGEST_SHOWN]
+            raise SettingsError(self.name, shown, error.allowed) from None
+
+
+SECTIONS = {
+    "server": "Web server",
+    "access": "Who may call",
+    "provider": "Which model answers",
+    "llm": "How the model is called",
+    "streams": "Streamed answers",
+    "storage": "Storage and jobs",
+    "observation": "Observation",
+}

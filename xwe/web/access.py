@@ -1,0 +1,143 @@
+"""Who may call: a token where the server asks for one, and never on behalf of a foreign page.
+
+Two questions are asked of a request. Is it a page of another site that makes the browser call
+(then its reader has not asked for it)? And where a login is required, does it carry the token?
+Both are answered from the WSGI environ alone, without Flask.
+"""
+
+import hmac
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlsplit
+from wsgiref.types import WSGIEnvironment
+
+from xwe.settings import Settings
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request may not pass, in the shape of the error table."""
+
+    status: HTTPStatus
+    code: str
+    message: str
+
+
+FOREIGN_ORIGIN = Refusal(
+    HTTPStatus.FORBIDDEN,
+    "foreign_origin",
+    "The request comes from a page of another site. Call from a page of this server, or from a "
+    "program with `Authorization: Bearer <XWE_API_TOKEN>`.",
+)
+FOREIGN_HOST = Refusal(
+    HTTPStatus.FORBIDDEN,
+    "foreign_host",
+    "With XWE_ACCESS=open and a real provider the model answers on localhost only. Set "
+    "XWE_ACCESS=login and XWE_API_TOKEN to call it under another name.",
+)
+TOKEN_NEEDED = Refusal(
+    HTTPStatus.UNAUTHORIZED,
+    "unauthorized",
+    "This server asks for its token: send `Authorization: Bearer <XWE_API_TOKEN>`.",
+)
+TOKEN_UNSET = Refusal(
+    HTTPStatus.UNAUTHORIZED,
+    "unauthorized",
+    "This server asks for a token but has none: set XWE_API_TOKEN, or XWE_ACCESS=open when it "
+    "listens on this machine only.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRules:
+    """The rules that the settings make.
+
+    Attributes:
+        login_required: whether the model routes need the token.
+        api_token: the token that programs send; None when there is none.
+        local_hosts_only: whether the model routes answer to loopback names alone. A page of
+            another site can point its own name at this machine; it then is of the same origin,
+            but it cannot call itself localhost.
+    """
+
+    login_required: bool
+    api_token: bytes | None = None
+    local_hosts_only: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> "AccessRules":
+        """The rules for `settings.access` and the kind of provider."""
+        token, login = settings.access.api_token, settings.access.mode == "login"
+        return cls(
+            login_required=login,
+            api_token=token.encode() if token else None,
+            local_hosts_only=not login and not settings.provider.is_demo,
+        )
+
+    def refusal(self, environ: WSGIEnvironment, *, calls_model: bool) -> Refusal | None:
+        """Why the request may not pass, or None when it may.
+
+        To be asked for unsafe methods and for whatever calls the model.
+        """
+        if self._has_token(environ):
+            return None
+        if not is_same_origin(environ):
+            return FOREIGN_ORIGIN
+        if not calls_model:
+            return None
+        if self.login_required:
+            return TOKEN_NEEDED if self.api_token else TOKEN_UNSET
+        if self.local_hosts_only and _host_name(environ) not in _LOOPBACK_HOSTS:
+            return FOREIGN_HOST
+        return None
+
+    def _has_token(self, environ: WSGIEnvironment) -> bool:
+        header = environ.get("HTTP_AUTHORIZATION")
+        if not header or self.api_token is None:
+            return False
+        scheme, _, token = header.partition(" ")
+        sent = token.strip().encode("latin-1", "replace")
+        return scheme.lower() == "bearer" and hmac.compare_digest(sent, self.api_token)
+
+
+def is_same_origin(environ: WSGIEnvironment) -> bool:
+    """Whether one of our own pages, the address bar or a program without a cookie calls.
+
+    A browser always says so itself in Sec-Fetch-Site, on https and localhost. Elsewhere Origin
+    says it, or for a GET the Referer. Nothing at all is a program's call, unless it carries a
+    cookie, which only a browser has been given.
+    """
+    site = environ.get("HTTP_SEC_FETCH_SITE")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    claimed = environ.get("HTTP_ORIGIN") or environ.get("HTTP_REFERER")
+    if claimed:
+        return _is_own(claimed, environ)
+    return "HTTP_COOKIE" not in environ
+
+
+def _is_own(url: str, environ: WSGIEnvironment) -> bool:
+    """Whether `url` is of the host that the request is for.
+
+    Schemes are not compared: behind a proxy that ends TLS, ours is http and the page's https.
+    """
+    try:
+        page = urlsplit(url)
+        here = urlsplit(f"{page.scheme}://{environ.get('HTTP_HOST', '')}")
+        default = _DEFAULT_PORTS.get(page.scheme)
+        if default is None or not page.hostname:
+            return False
+        return (page.hostname, page.port or default) == (here.hostname, here.port or default)
+    except ValueError:
+        return False
+
+
+def _host_name(environ: WSGIEnvironment) -> str | None:
+    try:
+        return urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname
+    except ValueError:
+        return None

@@ -1,0 +1,28 @@
+"""The application factory."""
+
+from xwe.bootstrap import Services, build_services
+from xwe.settings import Settings, load_settings
+from xwe.web import errors, hooks
+from xwe.web.application import Application
+from xwe.web.routes import health, llm, pages
+
+
+def create_app(settings: Settings | None = None, services: Services | None = None) -> Application:
+    """A Flask application, ready to serve.
+
+    Args:
+        settings: those of `services` where they are given, else read from the environment.
+        services: what the routes call; built from `settings` unless given. A test hands in its own.
+
+    Raises:
+        SettingsError: the environment has a value that cannot be used.
+    """
+    if services is None:
+        services = build_services(load_settings() if settings is None else settings)
+    app = Application(services.settings if settings is None else settings, services)
+    hooks.init_app(app)
+    errors.init_app(app)
+    for blueprint in (llm.blueprint, pages.blueprint, health.blueprint):
+        app.register_blueprint(blueprint)
+    app.find_model_endpoints()
+    return app

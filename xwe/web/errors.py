@@ -1,0 +1,141 @@
+"""Errors as HTTP: one table from the error tree to statuses, and one shape of body.
+
+::
+
+    {"error": {"code": "saturated", "message": "…", "retryable": true}}
+
+A browser that opens a page which is not there gets a small page instead.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from xwe import errors
+from xwe.core.nlp.observation import request_id
+from xwe.errors import XweError
+from xwe.web.bodies import json_response
+from xwe.web.departure import ReaderLeftError
+from xwe.web.rendering import render_page
+
+log = logging.getLogger(__name__)
+
+STATUS_BY_ERROR: Mapping[type[XweError], HTTPStatus] = MappingProxyType(
+    {
+        errors.XweError: HTTPStatus.INTERNAL_SERVER_ERROR,
+        errors.SettingsError: HTTPStatus.INTERNAL_SERVER_ERROR,
+        errors.LoopDeadlockError: HTTPStatus.INTERNAL_SERVER_ERROR,
+        errors.InvalidRequestError: HTTPStatus.BAD_REQUEST,
+        errors.SaturatedError: HTTPStatus.SERVICE_UNAVAILABLE,
+        errors.DrainingError: HTTPStatus.SERVICE_UNAVAILABLE,
+        errors.ClosedError: HTTPStatus.SERVICE_UNAVAILABLE,
+        errors.DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
+        errors.ProviderError: HTTPStatus.BAD_GATEWAY,
+        errors.ProviderUnreachableError: HTTPStatus.BAD_GATEWAY,
+        errors.ProviderTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
+        errors.ProviderStatusError: HTTPStatus.BAD_GATEWAY,
+        errors.ProviderRejectedError: HTTPStatus.BAD_GATEWAY,
+        errors.ProviderAuthError: HTTPStatus.BAD_GATEWAY,
+        # 429 would mean our own limit towards this user.
+        errors.ProviderRateLimitedError: HTTPStatus.SERVICE_UNAVAILABLE,
+        errors.ProviderBadReplyError: HTTPStatus.BAD_GATEWAY,
+        errors.StructuredReplyError: HTTPStatus.BAD_GATEWAY,
+        errors.StreamInterruptedError: HTTPStatus.BAD_GATEWAY,
+        errors.CircuitOpenError: HTTPStatus.SERVICE_UNAVAILABLE,
+    }
+)
+
+# A 503 always says when to come back; where the cause does not know, soon is a fair guess.
+DEFAULT_RETRY_AFTER_S = 1.0
+
+# nginx's number for it; the registry has none.
+CLIENT_CLOSED_REQUEST = 499
+
+# Werkzeug's own refusals, named as the rest of the API names its errors.
+_CODE_BY_STATUS: Mapping[int, str] = MappingProxyType(
+    {
+        HTTPStatus.BAD_REQUEST: "invalid_request",
+        HTTPStatus.UNAUTHORIZED: "unauthorized",
+        HTTPStatus.FORBIDDEN: "forbidden",
+        HTTPStatus.NOT_FOUND: "not_found",
+        HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too_large",
+    }
+)
+
+
+def status_of(error: XweError) -> HTTPStatus:
+    """The row of the error's class, or of its nearest ancestor that has one."""
+    return next(STATUS_BY_ERROR[cls] for cls in type(error).__mro__ if cls in STATUS_BY_ERROR)
+
+
+def describe(error: Exception) -> dict[str, Any]:
+    """What a client is told: `{"code", "message", "retryable"}`.
+
+    An error on this side (500) keeps its details to the log.
+    """
+    if isinstance(error, XweError) and status_of(error) != HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _described(error.code, error.message, retryable=error.retryable)
+    code = error.code if isinstance(error, XweError) else XweError.code
+    message = f"Something went wrong on this side; its log knows it as {request_id.get()}."
+    return _described(code, message)
+
+
+def _described(code: str, message: str, *, retryable: bool = False) -> dict[str, Any]:
+    return {"code": code, "message": message, "retryable": retryable}
+
+
+def error_response(status: int, code: str, message: str) -> Response:
+    """A refusal that no exception stands for."""
+    return json_response({"error": _described(code, message)}, status)
+
+
+def init_app(app: Flask) -> None:
+    """Register the handlers."""
+    app.register_error_handler(XweError, _on_known)
+    app.register_error_handler(HTTPException, _on_http)
+    app.register_error_handler(ReaderLeftError, _on_left)
+    app.register_error_handler(Exception, _on_unknown)
+
+
+def _on_known(error: XweError) -> Response:
+    status = status_of(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _on_unknown(error)
+    response = json_response({"error": describe(error)}, status)
+    wait_s = error.retry_after_s
+    if wait_s is None and status == HTTPStatus.SERVICE_UNAVAILABLE:
+        wait_s = DEFAULT_RETRY_AFTER_S
+    if wait_s is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
+    return response
+
+
+def _on_left(_: ReaderLeftError) -> Response:
+    return Response(status=CLIENT_CLOSED_REQUEST)  # for the access log: nobody reads it
+
+
+def _on_unknown(error: Exception) -> Response:
+    log.error("Request %s failed", request_id.get(), exc_info=error)
+    return json_response({"error": describe(error)}, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _on_http(error: HTTPException) -> Response | HTTPException:
+    if error.response is not None or error.code is None or error.code < HTTPStatus.BAD_REQUEST:
+        return error  # a redirect, or a response that its author has finished
+    status = HTTPStatus(error.code)
+    if request.path.startswith("/api/") or not request.accept_mimetypes.accept_html:
+        code = _CODE_BY_STATUS.get(status, status.phrase.lower().replace(" ", "_"))
+        response = error_response(status, code, error.description or status.phrase)
+    else:
+        response = render_page("error.html", status, code=int(status))
+    for name, value in error.get_headers():
+        if name != "Content-Type":  # Allow, Retry-After: part of what the status says
+            response.headers[name] = value
+    return response

@@ -1,0 +1,174 @@
+"""How gunicorn runs xwe: the one truth behind `xwe run` and config/gunicorn.conf.py.
+
+The figures are gunicorn 27's, as tried; each says why it is what it is.
+"""
+
+import math
+import os
+import resource
+import sys
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from xwe.errors import SettingsError
+from xwe.settings import Settings, check_exposure, environment_warnings, load_settings
+from xwe.settings.env_file import read_env_file
+from xwe.settings.providers import UNNAMED_MODEL
+from xwe.web.announcement import announce
+from xwe.web.built_in_model import BuiltInModel
+from xwe.web.model_discovery import first_listed_model
+
+EXIT_UNUSABLE_SETTINGS = 2
+
+# What the kernel keeps while the acceptor is busy; it takes less where somaxconn is lower.
+BACKLOG = 4096
+
+# After the drain, workers close their last connections and the master reaps them: together less
+# than 5 s after the drain's end.
+AFTER_DRAIN_S = 3
+
+# A worker whose main thread does nothing for so long is stuck, and replaced. Requests do not
+# count: they run in other threads.
+STUCK_WORKER_S = 60
+
+# Descriptors besides clients and model calls: files, logs, listeners, the loop's own.
+OTHER_DESCRIPTORS = 256
+
+
+def options_from_environment() -> dict[str, Any]:
+    """The options for the environment and .env; a wrong value ends the process in one line.
+
+    Raises:
+        SystemExit: with status 2, after a line on standard error.
+    """
+    try:
+        read_env_file()
+        return gunicorn_options(load_settings())
+    except SettingsError as error:
+        _refuse_to_start(error.message)
+
+
+def gunicorn_options(settings: Settings) -> dict[str, Any]:
+    """The options for `settings`, its hooks included."""
+    server = settings.server
+    return {
+        "bind": f"[{server.host}]:{server.port}"
+        if ":" in server.host
+        else f"{server.host}:{server.port}",
+        "proc_name": "xwe",
+        "worker_class": "xwe.web.gunicorn_worker.Worker",
+        "workers": server.workers,
+        "threads": server.threads,
+        # Below this, gunicorn closes connections after their reply that could be kept.
+        "worker_connections": worker_connections(server.threads),
+        "backlog": BACKLOG,
+        "keepalive": server.keepalive_s,
+        "timeout": STUCK_WORKER_S,
+        "graceful_timeout": math.ceil(server.drain_s) + AFTER_DRAIN_S,
+        # Its default path is one for all instances of a machine.
+        "control_socket_disable": True,
+        # It would wait for a client that takes nothing without any timeout.
+        "sendfile": False,
+        "accesslog": "-" if server.access_log else None,
+        "loglevel": settings.observation.log_level.lower(),
+        "on_starting": on_starting,
+        "when_ready": when_ready,
+        "on_reload": on_reload,
+        "on_exit": on_exit,
+    }
+
+
+def worker_connections(threads: int) -> int:
+    """How many clients a worker may have: those being served, as many that wait, and idle ones."""
+    return 2 * threads + 1000
+
+
+def on_starting(server: Any) -> None:
+    """Before anything is bound: say what is odd, make room for descriptors, find the model."""
+    settings = load_settings()
+    for line in environment_warnings():
+        server.log.warning(line)
+    _raise_descriptor_limit(server, settings)
+    if settings.provider.is_demo:
+        if "LLM_BASE_URL" not in settings.given:
+            _start_built_in_model(server)
+    elif settings.provider.model == UNNAMED_MODEL and "LLM_MODEL" not in settings.given:
+        _choose_model(server, settings)
+
+
+def when_ready(server: Any) -> None:
+    """Everything is bound, no worker runs yet: refuse what is unsafe, else say where we are."""
+    settings = load_settings()
+    try:
+        check_exposure(settings, bound_hosts(server.LISTENERS))
+    except SettingsError as error:
+        if server.pidfile is not None:
+            server.pidfile.unlink()
+        _refuse_to_start(error.message)
+    announce(settings, [str(listener) for listener in server.LISTENERS])
+
+
+def on_reload(server: Any) -> None:
+    """A reload may have changed the addresses."""
+    when_ready(server)
+
+
+def on_exit(server: Any) -> None:
+    """The workers have gone: end what was started for them."""
+    model = getattr(server, "xwe_built_in_model", None)
+    if model is not None:
+        model.stop()
+
+
+def bound_hosts(listeners: Iterable[Any]) -> list[str]:
+    """The hosts that listening sockets are bound to; a Unix socket has none."""
+    names = [listener.getsockname() for listener in listeners]
+    return [name[0] for name in names if isinstance(name, tuple)]
+
+
+def _raise_descriptor_limit(server: Any, settings: Settings) -> None:
+    # Every client and every model call holds one; many systems start a process with 1024.
+    calls = settings.llm.max_inflight + OTHER_DESCRIPTORS
+    needed = worker_connections(settings.server.threads) + calls
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        server.log.warning(
+            "Only %d files may be open, %d would be needed: raise the limit (ulimit -n) "
+            "or lower XWE_WEB_THREADS.",
+            allowed,
+            needed,
+        )
+
+
+def _start_built_in_model(server: Any) -> None:
+    model = BuiltInModel(server.log)
+    # On the master itself, since a reload makes new options and must find it again.
+    server.xwe_built_in_model = model
+    try:
+        base_url = model.start()
+    except RuntimeError as error:
+        _refuse_to_start(str(error))
+    # The workers are forked from this process, and a reload reads the same environment.
+    os.environ.update(LLM_PROVIDER="mock", LLM_BASE_URL=base_url)
+
+
+def _choose_model(server: Any, settings: Settings) -> None:
+    provider = settings.provider
+    name = first_listed_model(provider.base_url, provider.api_key)
+    if name is None:
+        server.log.warning(
+            "%s lists no models: asking for %r. Set LLM_MODEL to the one you mean.",
+            provider.base_url,
+            provider.model,
+        )
+    else:
+        os.environ["LLM_MODEL"] = name
+
+
+def _refuse_to_start(message: str) -> NoReturn:
+    sys.stderr.write(f"xwe: {message}\n")
+    raise SystemExit(EXIT_UNUSABLE_SETTINGS)

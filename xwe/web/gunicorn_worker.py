@@ -1,0 +1,202 @@
+"""gunicorn's threaded worker, with the edges that one client could cut all others on taken off.
+
+What differs from `gunicorn.workers.gthread.ThreadWorker` (read against gunicorn 27.0):
+
+- A client that lingers after `Connection: close` is waited for by the poller, not by the main
+  thread, which accepts everybody else's connections meanwhile.
+- A client that takes nothing of its reply for `XWE_SEND_TIMEOUT` is cut off, and its thread is
+  free again. Reading a request body is not limited by it.
+- Running out of descriptors delays new clients; it does not end the worker and their neighbours.
+- The drain begins with the application's `begin_drain()` and refuses new connections, so that a
+  balancer goes elsewhere at once, instead of leaving them to wait for the worker's end.
+- Ctrl-C means now, also while requests run.
+
+Whatever is waiting is accepted at each wake-up, and a new connection costs one `poll` instead of
+a selector made for it.
+"""
+
+import errno
+import os
+import select
+import selectors
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from xwe.settings import load_settings
+
+# RFC 9112, 9.6: how long, and for how many bytes, a connection that we have closed is read on, so
+# that the last of the reply is not lost to a reset. The figures are gunicorn's own.
+LINGER_S = 2.0
+LINGER_BYTES = 65_536
+
+# Accepting more at once would keep finished requests waiting for the main thread.
+ACCEPTED_AT_ONCE = 64
+
+# A quick stop leaves requests this long to end; joining their threads could take for ever.
+QUICK_STOP_S = 1.0
+
+_NOBODY_WAITS = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_ROOM_PAUSE_S = 0.05
+
+
+class ClientSocket(socket.socket):
+    """A client's socket whose blocking sends give up when the client takes nothing."""
+
+    @classmethod
+    def take_over(cls, accepted: socket.socket, send_timeout_s: float) -> "ClientSocket":
+        """The connection of `accepted`, which is empty afterwards."""
+        client = cls(accepted.family, accepted.type, accepted.proto, accepted.detach())
+        seconds = int(send_timeout_s)
+        microseconds = int((send_timeout_s - seconds) * 1e6)
+        # In the kernel, since Python's own timeouts would hold for reads too.
+        client.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", seconds, microseconds)
+        )
+        return client
+
+    def sendall(self, *args: Any) -> None:
+        """As `socket.sendall`; a client that takes nothing counts as one that has gone."""
+        try:
+            super().sendall(*args)
+        except BlockingIOError:
+            # gunicorn passes quietly over a reset, and would log any other error of a send.
+            raise ConnectionResetError(errno.ECONNRESET, "the client takes nothing") from None
+
+
+class Connection(TConn):  # type: ignore[misc] # gunicorn carries no types
+    """A connection whose graceful close is left to its worker."""
+
+    data_ready: bool
+
+    def __init__(self, *args: Any, linger: Callable[["Connection"], None]) -> None:
+        super().__init__(*args)
+        self.linger = linger
+        self.drained_bytes = 0
+
+    def wait_for_data(self, timeout: float) -> bool:
+        """Whether the client sent something within `timeout` seconds."""
+        if not self.data_ready:
+            poll = select.poll()
+            poll.register(self.sock, select.POLLIN)
+            self.data_ready = bool(poll.poll(timeout * 1000))
+        return bool(self.data_ready)
+
+    def close(self, graceful: bool = False) -> None:  # noqa: FBT001, FBT002 -- gunicorn's signature
+        """Close now, or, gracefully, as soon as the client has closed its side."""
+        if graceful:
+            self.linger(self)
+        else:
+            super().close()
+
+
+class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn carries no types
+    """The worker class of `xwe run` and config/gunicorn.conf.py."""
+
+    alive: bool
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lingering: deque[Connection] = deque()
+        self.send_timeout_s = load_settings().server.send_timeout_s
+        self.is_draining = False
+
+    def accept(self, listener: Any) -> None:
+        """Take the connections that wait, up to a bound."""
+        # With neighbours, taking many at once would leave these idle.
+        self._accept(listener, ACCEPTED_AT_ONCE if self.cfg.workers == 1 else 1)
+
+    def _accept(self, listener: Any, limit: int) -> None:
+        for _ in range(min(limit, self.worker_connections - self.nr_conns)):
+            try:
+                accepted, address = listener.accept()
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    self.log.warning("No new connection can be taken: %s", error)
+                    # The listener stays readable, so that without a pause this would spin.
+                    time.sleep(_NO_ROOM_PAUSE_S)
+                elif error.errno not in _NOBODY_WAITS:
+                    raise
+                return
+            self.nr_conns += 1
+            client = ClientSocket.take_over(accepted, self.send_timeout_s)
+            server = listener.getsockname()
+            self.enqueue_req(Connection(self.cfg, client, address, server, linger=self.linger))
+
+    def linger(self, conn: Connection) -> None:
+        """Half-close, and wait in the poller until the client closes its side. Main thread only."""
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.settimeout(0.0)
+            self.poller.register(
+                conn.sock, selectors.EVENT_READ, partial(self.on_lingering_readable, conn)
+            )
+        except (OSError, ValueError, KeyError):
+            conn.close()
+            return
+        # Still counted, so that there is a bound, and that a stopping worker waits for it.
+        self.nr_conns += 1
+        conn.timeout = time.monotonic() + LINGER_S
+        self.lingering.append(conn)
+
+    def on_lingering_readable(self, conn: Connection, client: socket.socket) -> None:
+        """Drop what the client still sends; its end, or too much of it, ends the connection."""
+        try:
+            dropped = len(client.recv(LINGER_BYTES))
+        except BlockingIOError:
+            return
+        except OSError:
+            dropped = 0
+        conn.drained_bytes += dropped
+        if not dropped or conn.drained_bytes >= LINGER_BYTES:
+            self.lingering.remove(conn)
+            self._forget(conn)
+
+    def murder_pending(self) -> None:
+        """Close what has waited too long; gunicorn calls this at every wake-up."""
+        super().murder_pending()
+        now = time.monotonic()
+        while self.lingering and self.lingering[0].timeout <= now:
+            self._forget(self.lingering.popleft())
+
+    def _forget(self, conn: Connection) -> None:
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
+
+    def is_parent_alive(self) -> bool:
+        """Whether the master is still there; without it, this worker drains like after SIGTERM."""
+        self.alive = self.alive and bool(super().is_parent_alive())
+        return self.alive
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 -- gunicorn's signature
+        """Start or stop accepting; gunicorn's loop ends with a stop, where the drain begins."""
+        super().set_accept_enabled(enabled)
+        if not self.alive and not self.is_draining:
+            self.is_draining = True
+            self._begin_drain()
+
+    def _begin_drain(self) -> None:
+        begin_drain = getattr(self.wsgi, "begin_drain", None)
+        if begin_drain is not None:
+            begin_drain()
+        for listener in self.sockets:
+            # Who is in the backlog has a connection already and deserves an answer.
+            self._accept(listener, self.cfg.backlog)
+            listener.close()
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at once (SIGINT, SIGQUIT)."""
+        timer = threading.Timer(QUICK_STOP_S, os._exit, args=(0,))
+        timer.daemon = True
+        timer.start()
+        super().handle_quit(sig, frame)

@@ -1,0 +1,28 @@
+"""Pages in the reader's language."""
+
+from flask import Response, render_template, request
+
+from xwe.web.application import current_application
+from xwe.web.languages import COOKIE, COOKIE_AGE_S
+
+
+def render_page(template: str, status: int = 200, **values: object) -> Response:
+    """A template with `t`, the texts of the reader's language, and `language`, its code.
+
+    A language chosen in the address is remembered.
+    """
+    languages = current_application().languages
+    language = languages.choose(request)
+    html = render_template(
+        template,
+        t=languages.catalogues[language],
+        language=language,
+        languages=languages.catalogues,
+        **values,
+    )
+    response = Response(html, status, content_type="text/html; charset=utf-8")
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Vary"] = "Accept-Language, Cookie"
+    if request.args.get("lang") == language:
+        response.set_cookie(COOKIE, language, max_age=COOKIE_AGE_S, samesite="Lax", httponly=True)
+    return response

@@ -1,0 +1,180 @@
+"""Model access: one question, a conversation, many questions at once, and a streamed answer."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
+from socket import socket
+from typing import Any, TypeVar
+
+from flask import Blueprint, Response, request
+
+from xwe.core.concurrency.async_config import AsyncConfig
+from xwe.core.concurrency.bridge import async_route
+from xwe.core.concurrency.gather import gather_with_limit
+from xwe.core.concurrency.iteration import iterate_in_sync
+from xwe.core.nlp.completion import Completion, Delta, Timings, Usage
+from xwe.core.nlp.llm_client import LLMClient
+from xwe.errors import XweError
+from xwe.web import schemas
+from xwe.web.application import calls_model, current_application
+from xwe.web.bodies import json_response, parse_object, parse_query, read_body
+from xwe.web.departure import connection_of, until_reader_leaves
+from xwe.web.errors import describe
+from xwe.web.hooks import STARTED_AT
+from xwe.web.text_stream import TextStream
+
+T = TypeVar("T")
+
+blueprint = Blueprint("llm", __name__)
+
+# Proxies are asked to pass each piece on as it comes; "no-transform" because compression gathers.
+STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+
+def takes(
+    schema: Callable[[Mapping[str, Any]], T],
+) -> Callable[[Callable[[T], Response]], Callable[[], Response]]:
+    """Give a view the request's body, checked.
+
+    It is read in the request's own thread: an asynchronous view runs on the loop, and a client
+    that sends slowly must not hold that up.
+    """
+
+    def decorate(view: Callable[[T], Response]) -> Callable[[], Response]:
+        @wraps(view)
+        def with_body() -> Response:
+            limit = current_application().settings.server.max_body_bytes
+            return view(schema(parse_object(read_body(request.environ, limit))))
+
+        return with_body
+
+    return decorate
+
+
+@blueprint.post("/api/llm/chat")
+@calls_model
+@takes(schemas.chat_request)
+@async_route
+async def chat(asked: schemas.ChatRequest) -> Response:
+    """One question, one answer; `duration` in seconds."""
+    completion = await _complete(asked)
+    payload = {
+        "response": completion.text,
+        "duration": _elapsed_s(),
+        "usage": _described(completion.usage),
+    }
+    return _timed(payload, completion.timings)
+
+
+@blueprint.post("/api/llm/conversation")
+@calls_model
+@takes(schemas.conversation_request)
+@async_route
+async def conversation(asked: schemas.ChatRequest) -> Response:
+    """The next turn of a conversation that the client keeps."""
+    completion = await _complete(asked)
+    reply = {"role": "assistant", "content": completion.text}
+    payload = {"response": completion.text, "conversation": [*asked.messages, reply]}
+    return _timed(payload, completion.timings)
+
+
+@blueprint.post("/api/llm/batch")
+@calls_model
+@takes(schemas.batch_request)
+@async_route
+async def batch(asked: schemas.BatchRequest) -> Response:
+    """Many questions at once, `limit` at a time; an error stays with its own item."""
+    spent: list[Timings] = []
+
+    async def answer(index: int) -> dict[str, Any]:
+        try:
+            completion = await _complete(schemas.batch_item(asked, index))
+        except XweError as error:
+            return {"ok": False, "error": describe(error)}
+        if completion.timings is not None:
+            spent.append(completion.timings)
+        return {"ok": True, "response": completion.text}
+
+    results = await gather_with_limit(map(answer, range(len(asked.prompts))), limit=asked.limit)
+    return _with_server_timing(
+        json_response({"results": results, "total_duration": _elapsed_s()}),
+        # The calls ran side by side, so these are sums over them, as CPU seconds are over cores.
+        queue_s=sum(timings.queue_s for timings in spent),
+        upstream_s=sum(timings.upstream_s for timings in spent),
+        overhead_s=sum(max(0.0, t.total_s - t.queue_s - t.upstream_s) for t in spent),
+    )
+
+
+@blueprint.get("/chat", endpoint="stream")
+@calls_model
+def stream_from_query() -> Response:
+    """Stream the answer to `?prompt=` as plain text."""
+    return _stream(schemas.stream_request(parse_query(request.environ)))
+
+
+@blueprint.post("/chat", endpoint="stream_post")
+@calls_model
+@takes(schemas.stream_request)
+def stream_from_body(asked: schemas.ChatRequest) -> Response:
+    """The same for a prompt that no address has room for, or one with a conversation before it."""
+    return _stream(asked)
+
+
+def _stream(asked: schemas.ChatRequest) -> Response:
+    if request.method == "HEAD":  # its headers are known without asking the model
+        return _plain_text(())
+    stream = TextStream(_deltas(asked, connection_of(request.environ)))
+    stream.fetch_first()
+    return _plain_text(stream)
+
+
+def _deltas(asked: schemas.ChatRequest, connection: socket | None) -> Iterator[Delta]:
+    client = _client()
+    if connection is None or not AsyncConfig.is_async_enabled():
+        return client.stream(asked.messages)
+    return iterate_in_sync(until_reader_leaves(client.stream_async(asked.messages), connection))
+
+
+def _plain_text(chunks: Iterable[bytes]) -> Response:
+    return Response(chunks, headers=STREAM_HEADERS, content_type="text/plain; charset=utf-8")
+
+
+def _client() -> LLMClient:
+    return current_application().services.client
+
+
+async def _complete(asked: schemas.ChatRequest) -> Completion:
+    return await _client().complete_async(
+        asked.messages, temperature=asked.temperature, max_tokens=asked.max_tokens
+    )
+
+
+def _elapsed_s() -> float:
+    return time.perf_counter() - float(request.environ[STARTED_AT])
+
+
+def _described(usage: Usage | None) -> dict[str, int] | None:
+    if usage is None:
+        return None
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+
+
+def _timed(payload: Mapping[str, Any], timings: Timings | None) -> Response:
+    """A response whose Server-Timing says where its time went."""
+    spent = timings or Timings()
+    overhead_s = max(0.0, _elapsed_s() - spent.queue_s - spent.upstream_s)
+    return _with_server_timing(json_response(payload), spent.queue_s, spent.upstream_s, overhead_s)
+
+
+def _with_server_timing(
+    response: Response, queue_s: float, upstream_s: float, overhead_s: float
+) -> Response:
+    response.headers["Server-Timing"] = (
+        f"queue;dur={queue_s * 1000:.2f}, upstream;dur={upstream_s * 1000:.2f}, "
+        f"overhead;dur={overhead_s * 1000:.2f}"
+    )
+    return response
