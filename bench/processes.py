@@ -44,7 +44,7 @@ def run_json(
         text=True,
         timeout=limit_s,
         check=False,
-        preexec_fn=_to_harness_core if script == "load.py" else None,  # noqa: PLW1509 - single-threaded parent
+        preexec_fn=_to_harness_core if script == "load.py" else None,
     )
     if done.returncode != 0:
         raise RuntimeError(f"{script} {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
@@ -67,7 +67,7 @@ def upstream(
         env=environment(),
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=_to_harness_core,  # noqa: PLW1509 - single-threaded parent
+        preexec_fn=_to_harness_core,
     )
     try:
         yield Upstream(process.pid, int(process.stdout.readline()))
@@ -81,6 +81,7 @@ class Upstream:
 
     def __init__(self, pid: int, port: int) -> None:
         self.pid = pid
+        self.port = port
         self.base_url = f"http://127.0.0.1:{port}/v1"
         self.endpoint = f"{self.base_url}/chat/completions"
 
@@ -95,11 +96,11 @@ def web_server(
     command: Sequence[str], port: int, probe: tuple[str, str], env: Mapping[str, str]
 ) -> Iterator[int]:
     """A web server's process id, from when it answers `probe`, a path and a JSON body, with 200."""
-    with tempfile.TemporaryFile("w+") as log:
+    with tempfile.TemporaryDirectory() as elsewhere, tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
             env=env,
-            cwd=HERE.parent,
+            cwd=elsewhere,  # no .env, no instance folder of a developer's own
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -112,7 +113,7 @@ def web_server(
 
 def _wait_until_answered(process, port: int, probe: tuple[str, str], log) -> None:
     path, body = probe
-    request = urllib.request.Request(  # noqa: S310 - our own address
+    request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}", body.encode(), {"Content-Type": "application/json"}
     )
     deadline = time.monotonic() + START_WITHIN_S
@@ -177,8 +178,8 @@ def cpu_s(pid: int) -> float:
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of the youngest descendant (gunicorn's worker), in MB."""
-    for line in Path(f"/proc/{family(pid)[-1]}/status").read_text().splitlines():
+    """Resident memory of the process, in MB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError("no VmRSS")
+    raise RuntimeError("the kernel does not say VmRSS")

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import uvloop
 
 REPLY_TEXT = "The quick brown fox jumps over the lazy dog. " * 6
-PIECE_TEXT = " token"
 MODEL = "bench"
 
 
@@ -65,11 +64,19 @@ def response(body: bytes) -> bytes:
 
 
 def stream_pieces(count: int) -> tuple[bytes, ...]:
-    """`count` events with text, the last one followed by what ends a stream; HTTP chunks all."""
-    events = [event({"content": PIECE_TEXT}) for _ in range(count)]
-    events[0] = event({"role": "assistant", "content": PIECE_TEXT})
-    events[-1] = event({"content": PIECE_TEXT}, "stop") + chunk(b"data: [DONE]\n\n") + chunk(b"")
-    return tuple(events)
+    """`count` (two at least) events with text, then what ends a stream; each an HTTP chunk."""
+    first, *middle, last = (piece_text(number) for number in range(count))
+    end = chunk(b"data: [DONE]\n\n") + chunk(b"")
+    return (
+        event({"role": "assistant", "content": first}),
+        *(event({"content": text}) for text in middle),
+        event({"content": last}, "stop") + end,
+    )
+
+
+def piece_text(number: int) -> str:
+    """No two alike: LiteLLM gives up on a model that repeats itself."""
+    return f" token{number}"
 
 
 def event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:

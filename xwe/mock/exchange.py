@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from aiohttp import web
 
-from xwe.mock.protocol import encode_error
+from xwe.mock.protocol import Refusal, encode_error
 from xwe.mock.recorder import ReceivedRequest, RequestLog
 
 JSON: Final = "application/json"
@@ -23,12 +23,13 @@ class Exchange:
     cancelled the moment it leaves.
     """
 
-    __slots__ = ("_log", "_received", "_response", "request", "write_bytes")
+    __slots__ = ("_broken_off", "_log", "_received", "_response", "request", "write_bytes")
 
     def __init__(self, request: web.BaseRequest, log: RequestLog | None) -> None:
         self.request = request
         self.write_bytes: int | None = None
         self._log = log
+        self._broken_off = False
         self._received: ReceivedRequest | None = None
         self._response: web.StreamResponse | None = None
 
@@ -46,9 +47,9 @@ class Exchange:
         if self._log is not None and self._received is not None:
             self._log.finished(self._received)
 
-    def client_left(self) -> None:
-        """Note in the log that nobody reads any more."""
-        if self._log is not None and self._received is not None:
+    def connection_lost(self) -> None:
+        """Note in the log that the client left, unless it was the server that went."""
+        if self._log is not None and self._received is not None and not self._broken_off:
             self._log.disconnected(self._received)
 
     async def send(
@@ -69,17 +70,10 @@ class Exchange:
         return response
 
     async def refuse(
-        self,
-        status: int,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        self, refusal: Refusal, headers: Mapping[str, str] | None = None
     ) -> web.StreamResponse:
         """Send an error reply."""
-        body = encode_error(status, message, param=param, code=code)
-        return await self.send(status, body, headers=headers)
+        return await self.send(refusal.status, encode_error(refusal), headers=headers)
 
     async def begin(self, content_type: str) -> None:
         """Send the head of a 200 reply whose body follows."""
@@ -147,6 +141,7 @@ class Exchange:
     async def close(self) -> NoReturn:
         """Close the connection in order, wherever the reply is."""
         self.finished()
+        self._broken_off = True
         transport = self.request.transport
         if transport is not None:
             transport.close()
@@ -155,6 +150,7 @@ class Exchange:
     async def reset(self) -> NoReturn:
         """Reset the connection, after what was written has left."""
         self.finished()
+        self._broken_off = True
         transport = self.request.transport
         if transport is not None:
             transport.set_write_buffer_limits(0)

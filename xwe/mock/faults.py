@@ -9,7 +9,7 @@ from aiohttp import web
 from xwe.mock.behaviour import Behaviour
 from xwe.mock.delivery import Delivery, grouped
 from xwe.mock.exchange import Exchange
-from xwe.mock.protocol import encode_error
+from xwe.mock.protocol import Refusal, encode_error
 
 _DEFAULT_SIZES: Final[Mapping[str, int]] = {"huge_body": 100_000_000, "huge_line": 10_000_000}
 # Written and forgotten piece by piece: a huge reply must not be huge in our memory.
@@ -38,23 +38,25 @@ _MALFORMED: Final = '{"id": "chatcmpl-demo", "choices": [{"index": 0, '
 _WRONG_TYPE: Final = orjson.dumps({"object": "chat.completion", "choices": "none"}).decode()
 
 
-async def fail_without_reply(
-    exchange: Exchange, behaviour: Behaviour
-) -> web.StreamResponse | None:
-    """The faults that need no reply to break; None when it is not one of them."""
-    fault = behaviour.fault
-    if fault == "no_headers":
-        await exchange.hang()
-    if fault == "reset" and not behaviour.after_pieces:
-        await exchange.reset()
-    if fault == "close" and not behaviour.after_pieces:
-        await exchange.close()
-    if fault == "status":
+def fails_at_once(behaviour: Behaviour) -> bool:
+    """Whether the fault comes in the place of a reply, so that none has to be made."""
+    if behaviour.fault in ("reset", "close"):
+        return not behaviour.after_pieces
+    return behaviour.fault in ("no_headers", "status", "html")
+
+
+async def fail_at_once(exchange: Exchange, behaviour: Behaviour) -> web.StreamResponse:
+    """Produce a fault of which `fails_at_once` is true."""
+    if behaviour.fault == "status":
         return await _send_status(exchange, behaviour)
-    if fault == "html":
+    if behaviour.fault == "html":
         page = (behaviour.broken_text or _HTML).encode()
         return await exchange.send(200, page, content_type="text/html")
-    return None
+    if behaviour.fault == "reset":
+        return await exchange.reset()
+    if behaviour.fault == "close":
+        return await exchange.close()
+    return await exchange.hang()
 
 
 async def _send_status(exchange: Exchange, behaviour: Behaviour) -> web.StreamResponse:
@@ -66,7 +68,7 @@ async def _send_status(exchange: Exchange, behaviour: Behaviour) -> web.StreamRe
     headers = {}
     if behaviour.retry_after_s is not None:
         headers["Retry-After"] = f"{behaviour.retry_after_s:g}"
-    return await exchange.refuse(status, message, code=code, headers=headers)
+    return await exchange.refuse(Refusal(message, code=code, status=status), headers)
 
 
 async def fail_within_reply(
@@ -89,7 +91,7 @@ async def fail_within_reply(
 def _wrong_payload(behaviour: Behaviour) -> bytes:
     if behaviour.fault == "error_event":
         code = behaviour.error_code or "server_error"
-        return encode_error(500, "The model failed half-way.", code=code)
+        return encode_error(Refusal("The model failed half-way.", code=code, status=500))
     default = _MALFORMED if behaviour.fault == "malformed_json" else _WRONG_TYPE
     return (behaviour.broken_text or default).encode()
 

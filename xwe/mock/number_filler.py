@@ -2,29 +2,26 @@
 
 import math
 import random
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from xwe.mock.topic import Topic
 from xwe.mock.vocabulary import range_for_name
 
-_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 _TRIES: Final = 50
 
 
 def fill_number(
-    schema: Mapping[str, Any], kind: str, key: str, topic: Topic, rng: random.Random
+    schema: Mapping[str, Any], kind: str, key: str, rng: random.Random
 ) -> float | int | None:
     """A number of the kind "integer" or "number"; None when none was found."""
-    for candidate in _candidates(schema, kind, key, topic, rng):
+    for candidate in _candidates(schema, kind, key, rng):
         if _fits(candidate, schema):
             return candidate
     return None
 
 
 def _candidates(
-    schema: Mapping[str, Any], kind: str, key: str, topic: Topic, rng: random.Random
+    schema: Mapping[str, Any], kind: str, key: str, rng: random.Random
 ) -> Iterator[float | int]:
     low, high = _bounds(schema, *range_for_name(key))
     step = schema.get("multipleOf")
@@ -78,9 +75,9 @@ def _fits(value: float, schema: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_multiple(value: float, step: float) -> bool:
+def _is_multiple(value: float, step: Any) -> bool:
     """As the validator sees it: binary fractions are not exact."""
     if isinstance(step, float):
         quotient = value / step
         return math.isfinite(quotient) and int(quotient) == quotient
-    return value % step == 0
+    return bool(value % step == 0)

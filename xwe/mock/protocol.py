@@ -104,18 +104,28 @@ def encode_completion(envelope: Envelope, reply: Reply) -> bytes:
     )
 
 
-def encode_error(
-    status: int, message: str, *, param: str | None = None, code: str | None = None
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error reply, in the terms of the protocol's error object."""
+
+    message: str
+    param: str | None = None
+    code: str | None = None
+    status: int = 400
+
+
+def encode_error(refusal: Refusal) -> bytes:
     """An error reply's body."""
-    kind = "insufficient_quota" if code == "insufficient_quota" else None
+    kind = ERROR_TYPES.get(refusal.status, "server_error")
+    if refusal.code == "insufficient_quota":
+        kind = refusal.code
     return orjson.dumps(
         {
             "error": {
-                "message": message,
-                "type": kind or ERROR_TYPES.get(status, "server_error"),
-                "param": param,
-                "code": code,
+                "message": refusal.message,
+                "type": kind,
+                "param": refusal.param,
+                "code": refusal.code,
             }
         }
     )
@@ -214,11 +224,33 @@ class ChunkEncoder:
 
     def finish(self, reason: str) -> bytes:
         """The chunk that says why the reply ended."""
-        tail = self.tail.replace(
-            b'"finish_reason":null', b'"finish_reason":"%b"' % reason.encode()
-        )
+        tail = self.tail.replace(b'"finish_reason":null', b'"finish_reason":"%b"' % reason.encode())
         return self.head + b"{}" + tail
 
     def usage(self, usage: Mapping[str, int]) -> bytes:
         """The last chunk, for clients that asked for the usage."""
         return self._usage_head + orjson.dumps(usage) + b"}"
+
+
+def encode_models(names: Sequence[str], created: int) -> bytes:
+    """The list of models."""
+    return orjson.dumps({"object": "list", "data": [_model(name, created) for name in names]})
+
+
+def encode_model(name: str, created: int) -> bytes:
+    """One model."""
+    return orjson.dumps(_model(name, created))
+
+
+def _model(name: str, created: int) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": created, "owned_by": "xwe"}
+
+
+def encode_embeddings(vectors: Sequence[Any], model: str, tokens: int) -> bytes:
+    """Embeddings, in the order of their texts; each a list of numbers or base64."""
+    data = [
+        {"object": "embedding", "index": index, "embedding": vector}
+        for index, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return orjson.dumps({"object": "list", "data": data, "model": model, "usage": usage})

@@ -5,9 +5,10 @@ A value is built along the schema, and then checked against the whole of it; whe
 schema for which none is found is refused.
 """
 
+import itertools
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from jsonschema.validators import Draft202012Validator
@@ -28,8 +29,12 @@ _ATTEMPTS: Final = 40
 _TERSE_DEPTH: Final = 10
 _TERSE_NODES: Final = 2_000
 _MOST_DEPTH: Final = 80
+# All attempts at one schema together: an event loop waits for them.
+_MOST_NODES: Final = 50_000
 _MOST_LENGTH: Final = 100_000
+_MOST_ITEMS: Final = 10_000
 _USUAL_ITEMS: Final = 2
+_MOST_TRIES: Final = 50
 _KINDS_BY_KEYWORD: Final = (
     ("object", ("properties", "required", "additionalProperties", "minProperties")),
     ("array", ("items", "prefixItems", "minItems", "contains")),
@@ -51,8 +56,10 @@ def fill_schema(schema: Schema, topic: Topic, seed: int, *, field: str) -> Any:
     """
     # No retrieval: a reference to somewhere else is refused, never fetched.
     validator = Draft202012Validator(schema, registry=Registry())
+    nodes = itertools.count(1)
     for attempt in range(_ATTEMPTS):
-        filler = _Filler(schema, topic, random.Random(f"{seed}:{attempt}:{topic.message}"), attempt)  # noqa: S311 - plausible, not secret
+        rng = random.Random(f"{seed}:{attempt}:{topic.message}")  # noqa: S311 - plausible, not secret
+        filler = _Filler(schema, topic, rng, nodes, is_first=attempt == 0)
         try:
             value = filler.value(schema, "")
             if validator.is_valid(value):
@@ -69,9 +76,19 @@ def fill_schema(schema: Schema, topic: Topic, seed: int, *, field: str) -> Any:
 class _Filler:
     """One attempt at a value."""
 
-    def __init__(self, root: Schema, topic: Topic, rng: random.Random, attempt: int) -> None:
+    def __init__(
+        self,
+        root: Schema,
+        topic: Topic,
+        rng: random.Random,
+        nodes: Iterator[int],
+        *,
+        is_first: bool,
+    ) -> None:
         self._root, self._topic, self._rng = root, topic, rng
-        self._first = attempt == 0
+        # The first attempt takes the likeliest way everywhere, the later ones any.
+        self._likely = is_first
+        self._budget = nodes
         self._depth = 0
         self._nodes = 0
         self._references: list[str] = []
@@ -82,7 +99,7 @@ class _Filler:
         self._depth += 1
         references = len(self._references)
         try:
-            if self._depth > _MOST_DEPTH:
+            if next(self._budget) > _MOST_NODES or self._depth > _MOST_DEPTH:
                 raise _DeadEndError
             return self._of_kind(self._flattened(schema), key)
         finally:
@@ -91,7 +108,7 @@ class _Filler:
 
     @property
     def _terse(self) -> bool:
-        repeated = len(self._references) - len(set(self._references)) > 0
+        repeated = len(self._references) > len(set(self._references))
         return repeated or self._depth > _TERSE_DEPTH or self._nodes > _TERSE_NODES
 
     # -- one schema out of many
@@ -125,12 +142,12 @@ class _Filler:
 
     def _condition(self, schema: Schema) -> Any:
         met = merge_schemas(schema["if"], schema.get("then", True))
-        return met if self._first or self._rng.random() < 0.5 else schema.get("else", True)  # noqa: PLR2004 - an even chance
+        return met if self._chance() else schema.get("else", True)
 
     def _branch(self, branches: Sequence[Any]) -> Any:
         if self._terse:
             return min(branches, key=_weight)
-        if self._first:
+        if self._likely:
             return next((b for b in branches if b != {"type": "null"}), branches[0])
         return self._rng.choice(branches)
 
@@ -154,45 +171,47 @@ class _Filler:
             return schema["const"]
         if "enum" in schema:
             return self._member(schema["enum"])
-        match self._kind(schema):
-            case "object":
-                return self._object(schema)
-            case "array":
-                return self._array(schema, key)
-            case "string":
-                return self._string(schema, key)
-            case "integer" | "number" as kind:
-                number = fill_number(schema, kind, key, self._topic, self._rng)
-                if number is None:
-                    raise _DeadEndError
-                return number
-            case "boolean":
-                return self._first or self._rng.random() < 0.5  # noqa: PLR2004 - an even chance
-            case "null":
-                return None
-        raise _DeadEndError
+        kind = self._kind(schema)
+        if kind in ("integer", "number"):
+            number = fill_number(schema, kind, key, self._rng)
+            if number is None:
+                raise _DeadEndError
+            return number
+        make: Mapping[str, Callable[[Schema, str], Any]] = {
+            "object": self._object,
+            "array": self._array,
+            "string": self._string,
+            "boolean": self._boolean,
+            "null": _nothing,
+        }
+        return make[kind](schema, key)
+
+    def _boolean(self, _schema: Schema, _key: str) -> bool:
+        return self._chance()
+
+    def _chance(self) -> bool:
+        return self._likely or self._rng.random() < 0.5  # noqa: PLR2004 - an even chance
 
     def _kind(self, schema: Schema) -> str:
-        kind = schema.get("type")
-        if isinstance(kind, str):
-            return kind
-        if isinstance(kind, Sequence) and kind:
-            return min(kind, key=_KIND_WEIGHTS.index) if self._terse else str(
-                next((k for k in kind if k != "null"), "null")
-            )
-        if kind is not None:
+        kinds = schema.get("type")
+        if isinstance(kinds, str):
+            return kinds
+        if kinds is None:
+            likely = (n for n, words in _KINDS_BY_KEYWORD if any(w in schema for w in words))
+            return next(likely, "string")
+        if not kinds:
             raise _DeadEndError
-        return next(
-            (name for name, words in _KINDS_BY_KEYWORD if any(w in schema for w in words)), "string"
-        )
+        if self._terse:
+            return str(min(kinds, key=_KIND_WEIGHTS.index))
+        return next((kind for kind in kinds if kind != "null"), "null")
 
     def _member(self, members: Sequence[Any]) -> Any:
         if not members:
             raise _DeadEndError
         mentioned = [m for m in members if isinstance(m, str) and m and m in self._topic.message]
-        return self._rng.choice(mentioned if mentioned and self._first else members)
+        return self._rng.choice(mentioned if mentioned and self._likely else members)
 
-    def _object(self, schema: Schema) -> dict[str, Any]:
+    def _object(self, schema: Schema, _key: str) -> dict[str, Any]:
         properties: Mapping[str, Any] = schema.get("properties", {})
         required = list(dict.fromkeys(schema.get("required", ())))
         names = [n for n in properties if n in required or not self._terse]
@@ -218,8 +237,8 @@ class _Filler:
         patterns = list(schema.get("patternProperties", ()))
         closed = schema.get("additionalProperties") is False
         taken = set(names)
-        for index in range(min(schema.get("minProperties", 0), _MOST_LENGTH) - len(names)):
-            for number in range(_MOST_LENGTH):
+        for index in range(min(schema.get("minProperties", 0), _MOST_ITEMS) - len(names)):
+            for number in range(_MOST_ITEMS):
                 name = f"extra_{index + number}"
                 if closed and patterns:
                     name = matching_text(self._rng.choice(patterns), self._rng, least=number) or ""
@@ -251,7 +270,7 @@ class _Filler:
         if items is False:
             usual = len(prefix)
         count = max(least, min(usual, schema.get("maxItems", usual)))
-        if count > _MOST_LENGTH:
+        if count > _MOST_ITEMS:
             raise _DeadEndError
         wanted = schema.get("contains")
         values: list[Any] = []
@@ -259,20 +278,21 @@ class _Filler:
             part = prefix[index] if index < len(prefix) else items
             if wanted is not None and index >= count - max(1, schema.get("minContains", 1)):
                 part = merge_schemas(part, wanted)
-            values.append(self._item(part, key, values if schema.get("uniqueItems") else ()))
+            must_differ = schema.get("uniqueItems", False)
+            values.append(self._item(part, key, values, _MOST_TRIES if must_differ else 4))
         if wanted is not None and not values and schema.get("minContains", 1):
             values.append(self.value(merge_schemas(items, wanted), key))
         return values
 
-    def _item(self, schema: Any, key: str, others: Sequence[Any]) -> Any:
-        """A value that differs from the others, where that can be had."""
+    def _item(self, schema: Any, key: str, others: Sequence[Any], tries: int) -> Any:
+        """A value that differs from the others, where that can be had in so many tries."""
         value = self.value(schema, key)
-        for number in range(2, 50):
+        likely, self._likely = self._likely, False
+        for number in range(2, tries):
             if value not in others:
-                return value
-            first, self._first = self._first, False
+                break
             value = self.value(schema, f"{key} {number}" if number % 2 else key)
-            self._first = first
+        self._likely = likely
         return value
 
     def _string(self, schema: Schema, key: str) -> str:
@@ -294,6 +314,10 @@ class _Filler:
             padding = _PADDING[self._topic.language]
             text = (text + padding * (least // len(padding) + 1))[:least]
         return text if most is None else text[: int(most)]
+
+
+def _nothing(_schema: Schema, _key: str) -> None:
+    return None
 
 
 _KIND_WEIGHTS: Final = ("null", "boolean", "integer", "number", "string", "array", "object")

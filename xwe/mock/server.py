@@ -1,35 +1,40 @@
-"""The model server: routes, and how a chat request becomes a reply."""
+"""The model server: listening, routes, and who may come in."""
 
 import asyncio
-import itertools
+import hmac
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
 
-from xwe.errors import InvalidRequestError
 from xwe.mock.behaviour import Behaviour
+from xwe.mock.chat import Chat
+from xwe.mock.embeddings import DEFAULT_DIMENSIONS, MAX_DIMENSIONS, embed, encode_base64
 from xwe.mock.exchange import Exchange
 from xwe.mock.protocol import (
     DEMO_MODEL,
-    DONE,
-    ChunkEncoder,
-    Envelope,
-    Reply,
-    ReplyToolCall,
-    encode_completion,
-    encode_error,
-    reply_deltas,
+    EMBEDDING_MODEL,
+    Refusal,
+    encode_embeddings,
+    encode_model,
+    encode_models,
 )
-from xwe.mock.recorder import ReceivedRequest, RequestLog
-from xwe.mock.tokens import estimate_prompt_tokens, split_tokens
+from xwe.mock.recorder import RequestLog
+from xwe.mock.tokens import estimate_tokens
+from xwe.mock.validation import find_embedding_refusal
 
-JSON: Final = "application/json"
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-LINE_ENDS: Final = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
+# A thousand clients may connect at once, and a refused connection would look like a fault.
+_BACKLOG: Final = 4096
+_MODELS: Final = (DEMO_MODEL, EMBEDDING_MODEL)
+
+Handler = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
 
 
 class ModelServer:
@@ -48,29 +53,37 @@ class ModelServer:
         api_key: str | None = None,
         log: RequestLog | None = None,
     ) -> None:
-        self._behaviour = behaviour or Behaviour()
-        self._api_key = api_key
+        self._chat = Chat(behaviour or Behaviour())
+        self._authorization = None if api_key is None else f"Bearer {api_key}".encode()
         self._log = log
-        self._scripted: deque[Behaviour] = deque()
-        self._ids = itertools.count(1)
+        self._started_at = int(time.time())
         self._serving: set[asyncio.Task[Any]] = set()
         self._stopping = False
         self._runner: web.ServerRunner | None = None
-        self._routes: dict[tuple[str, str], Callable[..., Awaitable[web.StreamResponse]]] = {
-            ("POST", "/v1/chat/completions"): self._chat,
-            ("GET", "/health"): self._health,
+        self._routes: dict[str, tuple[str, Handler]] = {
+            "/health": ("GET", self._health),
+            "/v1/chat/completions": ("POST", self._chat.serve),
+            "/v1/embeddings": ("POST", _embeddings),
+            "/v1/models": ("GET", self._models),
+            **{f"/v1/models/{name}": ("GET", self._models) for name in _MODELS},
         }
 
     def script(self, *behaviours: Behaviour) -> None:
         """Behave so for the next chat requests, one each, and then as before. Thread-safe."""
-        self._scripted.extend(behaviours)
+        self._chat.script(*behaviours)
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port, which is a free one where `port` is 0."""
-        server = web.Server(self._serve, handler_cancellation=True, access_log=None)
+        """Listen; returns the port, which is a free one where `port` is 0.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        server = web.Server(
+            self._serve, request_factory=_make_request, handler_cancellation=True, access_log=None
+        )
         self._runner = web.ServerRunner(server)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, backlog=2048)
+        site = web.TCPSite(self._runner, host, port, backlog=_BACKLOG)
         await site.start()
         return int(site.port)
 
@@ -86,143 +99,96 @@ class ModelServer:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
-        self._serving.add(task)
-        received: ReceivedRequest | None = None
+        if task is not None:
+            self._serving.add(task)
+        exchange = Exchange(request, self._log)
+        try:
+            return await self._route(exchange)
+        except (asyncio.CancelledError, ConnectionError):
+            if not self._stopping:
+                exchange.connection_lost()
+            # A failed write is no error of ours: end like every request whose client left.
+            raise asyncio.CancelledError from None
+        finally:
+            if task is not None:
+                self._serving.discard(task)
+
+    async def _route(self, exchange: Exchange) -> web.StreamResponse:
+        request = exchange.request
         try:
             raw = await request.read()
-            body = _decoded(raw)
-            if self._log is not None:
-                received = ReceivedRequest(request.path, request.headers, body)
-                self._log.arrived(received)
-            handler = self._routes.get((request.method, request.path))
-            if handler is None:
-                response: web.StreamResponse = _error(404, f"Unknown path {request.path}.")
-            else:
-                response = await handler(request, body)
-            await response.prepare(request)
-            await response.write_eof()
-        except (asyncio.CancelledError, ConnectionError):
-            if received is not None and self._log is not None and not self._stopping:
-                self._log.disconnected(received)
-            raise
-        else:
-            if received is not None and self._log is not None:
-                self._log.finished(received)
-            return response
-        finally:
-            self._serving.discard(task)
+        except web.HTTPRequestEntityTooLarge:
+            return await exchange.refuse(Refusal("The body is too large.", status=413))
+        body = _decoded(raw)
+        exchange.arrived(body)
+        method, handler = self._routes.get(request.path, ("", None))
+        refusal = self._refusal(request, method)
+        if refusal is not None or handler is None:
+            return await exchange.refuse(refusal or Refusal("Unknown path.", status=404))
+        return await handler(exchange, body)
 
-    async def _health(self, _request: web.BaseRequest, _body: Any) -> web.StreamResponse:
-        return web.json_response({"status": "ok", "model": DEMO_MODEL})
+    def _refusal(self, request: web.BaseRequest, method: str) -> Refusal | None:
+        """Why a request does not even reach its route; None when it does."""
+        path = request.path
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if (
+            self._authorization is not None
+            and path != "/health"
+            and not hmac.compare_digest(given, self._authorization)
+        ):
+            message = "Incorrect API key provided, or none."
+            return Refusal(message, code="invalid_api_key", status=401)
+        if not method:
+            if path.startswith("/v1/models/"):
+                message = f"The model {path[11:]:.100} does not exist."
+                return Refusal(message, param="model", code="model_not_found", status=404)
+            return Refusal(f"Unknown path {path:.200}.", code="unknown_url", status=404)
+        if request.method != method:
+            return Refusal(f"{request.method:.20} cannot be used here; use {method}.", status=405)
+        return None
 
-    async def _chat(self, request: web.BaseRequest, body: Any) -> web.StreamResponse:
-        if not isinstance(body, dict):
-            return _error(400, "The body is not a JSON object.")
-        behaviour = self._scripted.popleft() if self._scripted else self._behaviour
-        if "mock" in body:
-            try:
-                behaviour = behaviour.with_overrides(body["mock"])
-            except InvalidRequestError as refusal:
-                return _error(400, refusal.message, param=refusal.field)
-        exchange = Exchange(request, behaviour.write_bytes)
-        if behaviour.fault == "no_headers":
-            await exchange.hang()
-        if behaviour.latency_s:
-            await asyncio.sleep(behaviour.latency_s)
-        if behaviour.fault == "status":
-            headers = (
-                {"Retry-After": f"{behaviour.retry_after_s:g}"}
-                if behaviour.retry_after_s is not None
-                else {}
-            )
-            return _error(
-                behaviour.status, "As asked for.", code=behaviour.error_code, headers=headers
-            )
-        if behaviour.fault == "reset" and not behaviour.after_pieces:
-            await exchange.reset()
-        reply = _reply(body, behaviour)
-        options = body.get("stream_options") or {}
-        envelope = Envelope(
-            f"chatcmpl-demo{next(self._ids):08d}",
-            int(time.time()),
-            body.get("model", DEMO_MODEL),
-            bool(options.get("include_usage")),
-        )
-        if body.get("stream"):
-            return await _stream(exchange, behaviour, envelope, reply)
-        return web.Response(body=encode_completion(envelope, reply), content_type=JSON)
+    async def _health(self, exchange: Exchange, _body: Any) -> web.StreamResponse:
+        return await exchange.send(200, orjson.dumps({"status": "ok", "model": DEMO_MODEL}))
+
+    async def _models(self, exchange: Exchange, _body: Any) -> web.StreamResponse:
+        name = exchange.request.path.removeprefix("/v1/models").removeprefix("/")
+        if name:
+            return await exchange.send(200, encode_model(name, self._started_at))
+        return await exchange.send(200, encode_models(_MODELS, self._started_at))
 
 
-async def _stream(
-    exchange: Exchange, behaviour: Behaviour, envelope: Envelope, reply: Reply
-) -> web.StreamResponse:
-    encoder = ChunkEncoder(envelope)
-    end = LINE_ENDS[behaviour.line_end] * 2
-    deltas = reply_deltas(reply, behaviour.tool_arguments, behaviour.tool_call_shape)
-    pieces = [b"data: " + encoder.delta(delta) + end for delta in deltas.encoded]
-    opening = b"data: " + encoder.opening() + end
-    closing = b"data: " + encoder.finish(reply.finish_reason or "stop") + end
-    if envelope.with_usage:
-        closing += b"data: " + encoder.usage(reply.usage()) + end
-    closing += b"data: " + DONE + end
-    response = await exchange.begin("text/event-stream; charset=utf-8")
-    await exchange.write(opening)
-    fault, after = behaviour.fault, behaviour.after_pieces
-    if fault is not None:
-        pieces = pieces[:after]
-    await exchange.write_paced(pieces, deltas.due, behaviour.tokens_per_s)
-    if fault == "stall":
-        await exchange.hang()
-    elif fault == "reset":
-        await exchange.reset()
-    elif fault == "close":
-        await exchange.close()
-    elif fault is None:
-        await exchange.write(closing)
-    return response
-
-
-def _reply(body: dict[str, Any], behaviour: Behaviour) -> Reply:
-    calls = tuple(
-        ReplyToolCall(call.id or f"call_demo{index}", call.name, call.arguments)
-        for index, call in enumerate(behaviour.scripted_calls or ())
-    )
-    text = behaviour.text
-    if text is None and not calls:
-        text = "I am xwe's built-in demo model, not a real language model. " * 2
-    finish = "tool_calls" if calls else "stop"
-    limit = body.get("max_tokens") or behaviour.length
-    if text and limit is not None and not calls:
-        tokens = split_tokens(text)
-        while behaviour.length and len(tokens) < behaviour.length:
-            tokens += split_tokens(text)
-        if len(tokens) > limit:
-            finish = "length" if body.get("max_tokens") else "stop"
-        text = "".join(tokens[:limit])
-    return Reply(
-        text=text,
-        finish_reason=behaviour.finish_reason or finish,
-        prompt_tokens=estimate_prompt_tokens(body.get("messages", ())),
-        tool_calls=calls,
-        reasoning=behaviour.reasoning,
-    )
+async def _embeddings(exchange: Exchange, body: Any) -> web.StreamResponse:
+    refusal = find_embedding_refusal(body, MAX_DIMENSIONS)
+    if refusal is not None:
+        return await exchange.refuse(refusal)
+    given = body["input"]
+    # A list of numbers is one text in tokens; a list of lists, several.
+    items = [given] if isinstance(given, str) or isinstance(given[0], int) else given
+    texts = [item if isinstance(item, str) else repr(item) for item in items]
+    dimensions = body.get("dimensions") or DEFAULT_DIMENSIONS
+    vectors: list[Any] = [embed(text, dimensions) for text in texts]
+    if body.get("encoding_format") == "base64":
+        vectors = [encode_base64(vector) for vector in vectors]
+    tokens = sum(map(estimate_tokens, texts))
+    return await exchange.send(200, encode_embeddings(vectors, body["model"], tokens))
 
 
 def _decoded(raw: bytes) -> Any:
+    """The JSON of a body; the bytes themselves where they are none."""
     try:
         return orjson.loads(raw) if raw else None
     except orjson.JSONDecodeError:
         return raw
 
 
-def _error(
-    status: int,
-    message: str,
-    *,
-    param: str | None = None,
-    code: str | None = None,
-    headers: dict[str, str] | None = None,
-) -> web.Response:
-    body = encode_error(status, message, param=param, code=code)
-    return web.Response(status=status, body=body, content_type=JSON, headers=headers)
+def _make_request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: "asyncio.Task[None]",
+) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(
+        message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES
+    )

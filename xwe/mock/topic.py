@@ -98,10 +98,7 @@ def detect_language(text: str) -> Language:
 
 def _find_places(message: str) -> tuple[str, ...]:
     found = [
-        (message.index(name), name)
-        for pair in _PLACES.items()
-        for name in pair
-        if name in message
+        (message.index(name), name) for pair in _PLACES.items() for name in pair if name in message
     ]
     if not found:
         found = [(m.start(), m.group(1).strip()) for m in _PLACE_AFTER.finditer(message)]

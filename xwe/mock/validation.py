@@ -4,33 +4,23 @@ Each check is a generator of refusals, lazily evaluated: the first one is the an
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
+import orjson
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 
-from xwe.mock.schema_filler import UNSUPPORTED, can_fill
+from xwe.mock.protocol import Refusal
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_USER_PARTS: Final = frozenset({"text", "image_url", "input_audio", "file"})
-_ASSISTANT_PARTS: Final = frozenset({"text", "refusal"})
-_TEXT_PARTS: Final = frozenset({"text"})
-_PARTS: Final[Mapping[str, frozenset[str]]] = {
-    "user": _USER_PARTS,
-    "assistant": _ASSISTANT_PARTS,
+# Which parts a message's content may have; those of the other roles are texts.
+_PARTS: Final[Mapping[str, Sequence[str]]] = {
+    "user": ("text", "image_url", "input_audio", "file"),
+    "assistant": ("text", "refusal"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a request is not accepted, in the terms of the protocol's error object."""
-
-    message: str
-    param: str | None = None
-    code: str | None = None
 
 
 Refusals = Iterator[Refusal]
@@ -56,9 +46,7 @@ def _is_integer(value: Any) -> bool:
 
 def _within(least: float, most: float) -> Callable[[Any], bool]:
     return lambda value: (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and least <= value <= most
+        isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
     )
 
 
@@ -146,21 +134,19 @@ def _check_content(message: Mapping[str, Any], role: str, where: str) -> Refusal
         if not calls:
             yield Refusal(f"{where} is required in a message of the role {role}.", where)
     elif isinstance(content, list):
-        allowed = _PARTS.get(role, _TEXT_PARTS)
+        allowed = _PARTS.get(role, ("text",))
         if not content:
             yield Refusal(f"{where} must hold at least one part.", where)
         for index, part in enumerate(content):
             yield from _check_part(part, allowed, f"{where}[{index}]")
     elif not isinstance(content, str):
-        yield Refusal(
-            f"{where} must be a string or an array of parts, not {content!r:.80}.", where
-        )
+        yield Refusal(f"{where} must be a string or an array of parts, not {content!r:.80}.", where)
 
 
-def _check_part(part: Any, allowed: frozenset[str], where: str) -> Refusals:
+def _check_part(part: Any, allowed: Sequence[str], where: str) -> Refusals:
     if not isinstance(part, dict) or part.get("type") not in allowed:
         yield Refusal(
-            f"{where} must be an object whose type is one of {', '.join(sorted(allowed))}.", where
+            f"{where} must be an object whose type is one of {', '.join(allowed)}.", where
         )
     kind = part["type"]
     kinds = str if kind in ("text", "refusal") else dict
@@ -174,7 +160,7 @@ def _check_calls(calls: Any, where: str) -> Refusals:
         yield Refusal(f"{where} must be a non-empty array.", where)
     for index, call in enumerate(calls):
         place = f"{where}[{index}]"
-        function = call.get("function") if isinstance(call, dict) else None
+        function: Any = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(call.get("id"), str):
             yield Refusal(f"{place} must have a string id and a function.", place)
         if call.get("type", "function") != "function":
@@ -190,7 +176,7 @@ def _check_calls(calls: Any, where: str) -> Refusals:
 
 
 def _close_call(message: Mapping[str, Any], open_calls: list[str], where: str) -> Refusals:
-    identity = message.get("tool_call_id")
+    identity: Any = message.get("tool_call_id")
     if not isinstance(identity, str):
         yield Refusal(f"{where}.tool_call_id must be a string.", f"{where}.tool_call_id")
     if identity not in open_calls:
@@ -225,8 +211,8 @@ def _check_tools(body: Mapping[str, Any]) -> Refusals:
         return
     if choice in ("auto", "none", "required"):
         return
-    names = {tool["function"]["name"] for tool in tools}
-    function = choice.get("function") if isinstance(choice, dict) else None
+    names = [tool["function"]["name"] for tool in tools]
+    function: Any = choice.get("function") if isinstance(choice, dict) else None
     if not isinstance(function, dict) or function.get("name") not in names:
         yield Refusal(
             "tool_choice must be auto, none, required or an object that names one of the tools.",
@@ -235,7 +221,7 @@ def _check_tools(body: Mapping[str, Any]) -> Refusals:
 
 
 def _check_tool(tool: Any, where: str) -> Refusals:
-    function = tool.get("function") if isinstance(tool, dict) else None
+    function: Any = tool.get("function") if isinstance(tool, dict) else None
     if not isinstance(function, dict) or tool.get("type") != "function":
         yield Refusal(f"{where} must have the type function and a function.", where)
     name = function.get("name")
@@ -256,15 +242,26 @@ def _check_tool(tool: Any, where: str) -> Refusals:
 def _check_schema(schema: Any, where: str) -> Refusals:
     if not isinstance(schema, dict):
         yield Refusal(f"{where} must be an object.", where)
+    fault = _schema_fault(orjson.dumps(schema))
+    if fault is not None:
+        yield Refusal(f"{where} is not a JSON Schema: {fault}", where)
+
+
+@lru_cache(maxsize=256)
+def _schema_fault(encoded: bytes) -> str | None:
+    """What is wrong with a schema; remembered, since the same tools come again and again."""
     try:
-        Draft202012Validator.check_schema(schema)
+        Draft202012Validator.check_schema(orjson.loads(encoded))
     except SchemaError as error:
-        yield Refusal(f"{where} is not a JSON Schema: {error.message:.200}", where)
+        return f"{error.message:.200}"
+    except RecursionError:
+        return "it is nested too deeply."
+    return None
 
 
 def _check_response_format(body: Mapping[str, Any]) -> Refusals:
     response_format = body["response_format"]
-    kind = response_format.get("type") if isinstance(response_format, dict) else None
+    kind: Any = response_format.get("type") if isinstance(response_format, dict) else None
     if kind == "json_object":
         if not any("json" in str(m.get("content")).lower() for m in body["messages"]):
             yield Refusal(
@@ -287,10 +284,39 @@ def _check_json_schema(described: Any) -> Refusals:
         yield Refusal(f"Missing required parameter: {where}.", where)
     name = described.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
+        yield Refusal(f"{where}.name must be 1 to 64 letters, digits, '_' or '-'.", f"{where}.name")
+    yield from _check_schema(described.get("schema"), f"{where}.schema")
+
+
+def find_embedding_refusal(body: Any, max_dimensions: int) -> Refusal | None:
+    """The first thing that is wrong with an embeddings request; None when it is good."""
+    if not isinstance(body, dict):
+        return Refusal("The body is not a JSON object.")
+    return next(_embedding_refusals(body, max_dimensions), None)
+
+
+def _embedding_refusals(body: Mapping[str, Any], max_dimensions: int) -> Refusals:
+    yield from _check_fields({"model": body.get("model")})
+    given = body.get("input")
+    if given is None:
+        yield Refusal("Missing required parameter: input.", "input")
+    items = given if isinstance(given, list) else [given]
+    if not items or not (_is_texts(items) or _is_tokens(items) or all(map(_is_tokens, items))):
         yield Refusal(
-            f"{where}.name must be 1 to 64 letters, digits, '_' or '-'.", f"{where}.name"
+            "input must be a non-empty string, a non-empty array of them, or tokens.", "input"
         )
-    schema = described.get("schema")
-    yield from _check_schema(schema, f"{where}.schema")
-    if not can_fill(schema):
-        yield Refusal(UNSUPPORTED, f"{where}.schema")
+    if body.get("encoding_format") not in (None, "float", "base64"):
+        yield Refusal("encoding_format must be float or base64.", "encoding_format")
+    dimensions = body.get("dimensions")
+    if dimensions is not None and not (
+        _is_integer(dimensions) and 1 <= dimensions <= max_dimensions
+    ):
+        yield Refusal(f"dimensions must be an integer from 1 to {max_dimensions}.", "dimensions")
+
+
+def _is_texts(items: list[Any]) -> bool:
+    return all(isinstance(item, str) and item for item in items)
+
+
+def _is_tokens(items: Any) -> bool:
+    return isinstance(items, list) and bool(items) and all(map(_is_integer, items))

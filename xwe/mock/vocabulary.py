@@ -5,7 +5,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from xwe.mock.topic import Topic
+from xwe.mock.topic import Language, Topic, detect_language
+
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 # Words of a field's name -> (Chinese, English) texts. The first entry that matches is used.
 _TEXTS: Final[Sequence[tuple[str, Sequence[str], Sequence[str]]]] = (
@@ -15,7 +17,11 @@ _TEXTS: Final[Sequence[tuple[str, Sequence[str], Sequence[str]]]] = (
     ("datetime|timestamp|时间戳", ("2026-03-14T09:30:00Z",), ("2026-03-14T09:30:00Z",)),
     ("birthday|date|日期|生日", ("2026-03-14", "2026-10-01"), ("2026-03-14", "2026-07-04")),
     ("time|时间$|时刻", ("09:30", "18:00"), ("09:30", "18:00")),
-    ("city|town|location|place|城市|地点|位置", ("北京", "杭州", "成都"), ("Paris", "Tokyo", "Oslo")),
+    (
+        "city|town|location|place|城市|地点|位置",
+        ("北京", "杭州", "成都"),
+        ("Paris", "Tokyo", "Oslo"),
+    ),
     ("country|nation|国家|国籍", ("中国", "日本"), ("France", "Japan", "Norway")),
     ("address|地址", ("杭州市西湖路 1 号",), ("1 Harbour Street",)),
     ("language|locale|语言$|语种", ("中文",), ("English",)),
@@ -26,32 +32,70 @@ _TEXTS: Final[Sequence[tuple[str, Sequence[str], Sequence[str]]]] = (
     ("age|年龄", ("二十六岁", "三十出头"), ("26", "in the early thirties")),
     ("job|occupation|profession|职业", ("茶师", "游侠", "档案管理员"), ("archivist", "ferryman")),
     ("nickname|alias|称谓|头衔|昵称", ("先生", "小师妹"), ("the Quiet One", "Captain")),
-    ("(^|_)name|full_?name|姓名|名字|名称", ("林晓", "沈舟", "顾南"), ("Alex Reed", "Mara Lind")),
-    ("title|heading|subject|标题|题目", ("一个演示标题", "关于这件事"), ("A demo title", "On this matter")),
+    ("name|fullname|姓名|名字|名称", ("林晓", "沈舟", "顾南"), ("Alex Reed", "Mara Lind")),
+    (
+        "title|heading|subject|标题|题目",
+        ("一个演示标题", "关于这件事"),
+        ("A demo title", "On this matter"),
+    ),
     ("appearance|外貌|长相", ("身形清瘦，目光沉静",), ("slight, with calm grey eyes",)),
-    ("personality|trait|性格", ("外冷内热", "耐心而固执"), ("reserved but warm", "patient and stubborn")),
-    ("values?$|belief|价值观", ("守信重于一切",), ("a promise outweighs comfort",)),
+    (
+        "personality|trait|性格",
+        ("外冷内热", "耐心而固执"),
+        ("reserved but warm", "patient and stubborn"),
+    ),
+    ("belief|价值观", ("守信重于一切",), ("a promise outweighs comfort",)),
     ("emotion|mood|情绪", ("平静", "略带忧虑"), ("calm", "a little worried")),
-    ("tone|style|语气|风格|说话方式", ("简洁、温和，偶尔幽默",), ("brief, gentle, now and then wry",)),
+    (
+        "tone|style|语气|风格|说话方式",
+        ("简洁、温和，偶尔幽默",),
+        ("brief, gentle, now and then wry",),
+    ),
     ("like|prefer|偏好|喜好", ("清茶和旧书",), ("black tea and old books",)),
     ("dislike|hate|厌恶", ("空洞的承诺",), ("empty promises",)),
     ("motivation|goal|aim|动机|目标", ("找回失散的家人",), ("to find a lost sister",)),
     ("origin|birthplace|出身", ("江南水乡的小镇",), ("a small harbour town",)),
-    ("experience|history|event|经历", ("少年离家", "三年学艺", "重返故里"), ("left home early", "came back")),
+    (
+        "experience|history|event|经历",
+        ("少年离家", "三年学艺", "重返故里"),
+        ("left home early", "came back"),
+    ),
     ("relation|friend|关系", ("师父：沈舟", "旧友：顾南"), ("mentor: Mara", "old friend: Reed")),
     ("secret|秘密", ("那封信一直没有寄出",), ("the letter was never sent",)),
-    ("skill|ability|knowledge|技能|知识|能力", ("辨茶", "观星", "古文字"), ("navigation", "old scripts")),
-    ("limit|constraint|rule|限制|约束|规则", ("不谈及未发生的事",), ("never speaks of the future",)),
+    (
+        "skill|ability|knowledge|技能|知识|能力",
+        ("辨茶", "观星", "古文字"),
+        ("navigation", "old scripts"),
+    ),
+    (
+        "limit|constraint|rule|限制|约束|规则",
+        ("不谈及未发生的事",),
+        ("never speaks of the future",),
+    ),
     ("world|setting|世界观|环境", ("灵气将尽的江湖",), ("an age when magic is running out",)),
     ("tag|keyword|label|标签|关键词", ("演示", "示例", "样本"), ("demo", "sample", "example")),
     ("code|编号|代码", ("DEMO-001",), ("DEMO-001",)),
-    ("(^|_)(uu)?id$|标识", ("demo-0001",), ("demo-0001",)),
+    ("id|uuid|标识", ("demo-0001",), ("demo-0001",)),
     ("category|kind|type|类别|类型|分类", ("一般",), ("general",)),
     ("status|state$|状态", ("正常",), ("ok",)),
     ("sentiment|情感", ("积极",), ("positive",)),
-    ("reason|why|rationale|理由|原因", ("这是演示数据，没有真实的推理",), ("demo data, no real reasoning",)),
-)  # fmt: skip
-_COMPILED: Final = [(re.compile(words, re.IGNORECASE), zh, en) for words, zh, en in _TEXTS]
+    (
+        "reason|why|rationale|理由|原因",
+        ("这是演示数据，没有真实的推理",),
+        ("demo data, no real reasoning",),
+    ),
+)
+
+
+def _field_names(words: str) -> re.Pattern[str]:
+    """Finds one of the words in a field's name: English ones whole, Chinese ones anywhere."""
+    english = "|".join(word for word in words.split("|") if word.isascii())
+    others = "|".join(word for word in words.split("|") if not word.isascii())
+    return re.compile(rf"(?<![a-z])(?:{english})s?(?![a-z])" + (f"|{others}" if others else ""))
+
+
+_COMPILED: Final = [(_field_names(words), zh, en) for words, zh, en in _TEXTS]
+_NAME: Final = _field_names("^name|fullname|姓名|^名字$")
 
 _FORMATS: Final[Mapping[str, str]] = {
     "date-time": "2026-03-14T09:30:00Z",
@@ -87,23 +131,36 @@ _RANGES: Final[Sequence[tuple[str, float, float]]] = (
     ("importance|priority|重要|优先", 1, 5),
     ("count|number|quantity|limit|数量|个数", 1, 10),
 )
-_COMPILED_RANGES: Final = [(re.compile(w, re.IGNORECASE), low, high) for w, low, high in _RANGES]
+_COMPILED_RANGES: Final = [(_field_names(words), low, high) for words, low, high in _RANGES]
 
 
 def text_for_name(key: str, topic: Topic, rng: random.Random) -> str | None:
     """A plausible text for a field of this name; None for a name that says nothing."""
+    name = _plain(key)
+    if topic.quoted and _NAME.search(name):
+        return topic.quoted[0]
     for words, chinese, english in _COMPILED:
-        if words.search(key):
-            return rng.choice(chinese if topic.language == "zh" else english)
+        if words.search(name):
+            return rng.choice(chinese if _language(key, topic) == "zh" else english)
     return None
+
+
+def _plain(key: str) -> str:
+    """The name as words with "_" between them, whichever way they were joined."""
+    return _HUMP.sub("_", key).replace("-", "_").replace(" ", "_").lower()
 
 
 def demo_text(key: str, topic: Topic) -> str:
     """A text for any field, that says what it is."""
-    label = key.replace("_", " ").strip()
-    if topic.language == "zh":
+    label = _plain(key).replace("_", " ").strip()
+    if _language(key, topic) == "zh":
         return f"关于“{topic.quote(16)}”的{label or '内容'}（演示数据）"
     return f"Demo {label or 'text'} about “{topic.quote(24)}”"
+
+
+def _language(key: str, topic: Topic) -> Language:
+    """A Chinese field holds Chinese text, whatever the language around it."""
+    return "zh" if detect_language(key) == "zh" else topic.language
 
 
 def text_for_format(name: str, rng: random.Random) -> str | None:
@@ -116,7 +173,8 @@ def text_for_format(name: str, rng: random.Random) -> str | None:
 
 def range_for_name(key: str) -> tuple[float, float]:
     """Between which numbers a field of this name plausibly lies."""
+    name = _plain(key)
     for words, low, high in _COMPILED_RANGES:
-        if words.search(key):
+        if words.search(name):
             return low, high
     return 1, 100

@@ -125,15 +125,14 @@ def _is_own(url: str, environ: WSGIEnvironment) -> bool:
 
     Schemes are not compared: behind a proxy that ends TLS, ours is http and the page's https.
     """
+    scheme = url.partition(":")[0]
+    default = _DEFAULT_PORTS.get(scheme)
     try:
-        page = urlsplit(url)
-        here = urlsplit(f"{page.scheme}://{environ.get('HTTP_HOST', '')}")
-        default = _DEFAULT_PORTS.get(page.scheme)
-        if default is None or not page.hostname:
-            return False
-        return (page.hostname, page.port or default) == (here.hostname, here.port or default)
+        page, here = urlsplit(url), urlsplit(f"{scheme}://{environ.get('HTTP_HOST', '')}")
+        theirs, ours = page.port or default, here.port or default
     except ValueError:
         return False
+    return page.hostname is not None and (page.hostname, theirs) == (here.hostname, ours)
 
 
 def _host_name(environ: WSGIEnvironment) -> str | None:

@@ -1,4 +1,4 @@
-"""What the server says on standard output when it listens: where, which model, and how to change it."""
+"""What the server says when it listens: where, which model answers, and how to change it."""
 
 import sys
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Protocol, TypeVar
 from wsgiref.types import WSGIEnvironment
 
@@ -23,7 +23,7 @@ class ReaderLeftError(ConnectionResetError):
 class ClosableStream(Protocol[T_co]):
     """An asynchronous iterator that holds something open."""
 
-    def __aiter__(self) -> AsyncGenerator[T_co, None]:
+    def __aiter__(self) -> AsyncIterator[T_co]:
         """The items."""
 
     async def aclose(self) -> None:

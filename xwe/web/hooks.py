@@ -6,6 +6,7 @@ One function before and one after, and both cheap: they are part of every reques
 import re
 import secrets
 import time
+from http import HTTPStatus
 
 from flask import Response, request
 
@@ -59,7 +60,7 @@ def _begin() -> Response | None:
 
 def _refuse(refusal: Refusal) -> Response:
     response = error_response(refusal.status, refusal.code, refusal.message)
-    if refusal.status == 401:
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="xwe"'
     return response
 

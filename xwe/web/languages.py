@@ -6,38 +6,57 @@ A reader's choice (`?lang=`, kept in a cookie) comes before the browser's own pr
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
+from functools import reduce
+from pathlib import Path
 from typing import Any
 
 from flask import Request
 
-CATALOGUES = resources.files("xwe.web") / "catalogues"
+CATALOGUES = Path(__file__).parent / "catalogues"
 DEFAULT_LANGUAGE = "en"
 
 COOKIE = "xwe_lang"
 COOKIE_AGE_S = 365 * 24 * 3600
 
 
+class Catalogue:
+    """The texts of one language, by dotted names: `t("composer.send")`.
+
+    A name that is not there is a mistake of the page's author and raises KeyError: a page with
+    holes in it would go unnoticed.
+    """
+
+    def __init__(self, texts: Mapping[str, Any]) -> None:
+        self.texts = texts
+
+    def __call__(self, name: str) -> Any:
+        """A text; or, by a shorter name, a table or a list of texts."""
+        return reduce(lambda table, part: table[part], name.split("."), self.texts)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a text of that name."""
+        try:
+            self(name)
+        except KeyError:
+            return False
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Languages:
     """Every catalogue, by its language's code."""
 
-    catalogues: Mapping[str, Mapping[str, Any]]
+    catalogues: Mapping[str, Catalogue]
 
     @classmethod
     def load(cls) -> "Languages":
         """Read the catalogue files."""
-        files = (file for file in CATALOGUES.iterdir() if file.name.endswith(".toml"))
-        return cls(
-            {
-                file.name.removesuffix(".toml"): tomllib.loads(file.read_text("utf-8"))
-                for file in sorted(files, key=lambda file: file.name)
-            }
-        )
+        files = sorted(CATALOGUES.glob("*.toml"))
+        return cls({file.stem: Catalogue(tomllib.loads(file.read_text("utf-8"))) for file in files})
 
     def choose(self, request: Request) -> str:
         """The code of the language for this request."""
         for wanted in (request.args.get("lang"), request.cookies.get(COOKIE)):
-            if wanted in self.catalogues:
+            if wanted is not None and wanted in self.catalogues:
                 return wanted
         return request.accept_languages.best_match(self.catalogues) or DEFAULT_LANGUAGE

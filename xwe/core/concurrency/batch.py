@@ -5,7 +5,7 @@ import contextlib
 import contextvars
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -95,7 +95,7 @@ class AsyncBatchProcessor(Generic[T, R]):
             )
 
     def add_request(self, item: T) -> asyncio.Future[R]:
-        """Collect `item` for the next batch; the future is the running loop's and brings its result.
+        """Collect `item` for the next batch; the running loop's future brings its result.
 
         Cancelling the future drops the item if its batch has not started, and its result if it
         has. A batch that fails brings its error to its own futures and to no others.
@@ -194,6 +194,7 @@ class _Collector(Generic[T, R]):
         self._last_number = 0
         self._due_number = 0  # up to this request, a batch leaves without waiting to be full
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
         self._batches: set[asyncio.Task[Any]] = set()
         self._visits: set[asyncio.Future[None]] = set()
 
@@ -211,12 +212,20 @@ class _Collector(Generic[T, R]):
         if unsettled:
             await asyncio.wait(unsettled)
 
-    def visit(self) -> "_Visit":
-        return _Visit(self._visits, self._loop.create_future())
+    @contextlib.contextmanager
+    def visit(self) -> Iterator[None]:
+        """For the length of a call that `close` has to wait for."""
+        ended = self._loop.create_future()
+        self._visits.add(ended)
+        try:
+            yield
+        finally:
+            self._visits.discard(ended)
+            ended.set_result(None)
 
     async def left(self) -> None:
-        """Wait until nobody visits."""
-        while self._visits:
+        """Wait for those who visit now."""
+        if self._visits:
             await asyncio.wait(self._visits)
 
     def refuse(self) -> None:
@@ -266,27 +275,15 @@ class _Collector(Generic[T, R]):
         self._send_off()
 
     def _set_timer(self) -> None:
-        """One timer, for the request at the head, and none when it only waits for room."""
+        """One timer, for the request at the head, and none when that only waits for room."""
+        head = self._waiting[0] if self._waiting else None
+        ripe_at = head.ripe_at if head is not None and head.number > self._due_number else None
+        if ripe_at == self._timer_at:
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if self._waiting and self._waiting[0].number > self._due_number:
-            self._timer = self._loop.call_at(self._waiting[0].ripe_at, self._mark_due)
-
-
-class _Visit:
-    """A call that is under way, for `close` to wait for."""
-
-    def __init__(self, visits: set[asyncio.Future[None]], ended: asyncio.Future[None]) -> None:
-        self._visits = visits
-        self._ended = ended
-
-    def __enter__(self) -> None:
-        self._visits.add(self._ended)
-
-    def __exit__(self, *_error: object) -> None:
-        self._visits.discard(self._ended)
-        self._ended.set_result(None)
+        self._timer_at = ripe_at
+        self._timer = None if ripe_at is None else self._loop.call_at(ripe_at, self._mark_due)
 
 
 def _outcomes(task: asyncio.Task[Any], count: int) -> Sequence[Any]:
@@ -298,12 +295,14 @@ def _outcomes(task: asyncio.Task[Any], count: int) -> Sequence[Any]:
         return [error] * count
     results = task.result()
     if not isinstance(results, Sequence) or isinstance(results, str | bytes):
-        given = f"{type(results).__name__}"
+        given = f"a {type(results).__name__}"
     elif len(results) == count:
         return results
     else:
-        given = f"{len(results)} results"
-    message = f"process_func got {count} items and must return a list of as many results: {given}"
+        given = str(len(results))
+    message = (
+        f"process_func got {count} items and must return a list of as many results, not {given}"
+    )
     return [ValueError(message) for _ in range(count)]
 
 
@@ -312,6 +311,8 @@ def _resolve(future: asyncio.Future[R], outcome: Any) -> None:
         return
     if isinstance(outcome, asyncio.CancelledError):
         future.cancel()
+    elif isinstance(outcome, StopIteration):  # no future takes one
+        future.set_exception(RuntimeError("process_func answered with a StopIteration"))
     elif isinstance(outcome, BaseException):
         future.set_exception(outcome)
     else:

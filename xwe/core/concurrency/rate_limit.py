@@ -73,7 +73,7 @@ class RateLimiter:
         # out again. It tells at once whether a timeout can be met.
         self._forecast: _Window | None = None
 
-    async def acquire(self, timeout: float | None = None, weight: int = 1) -> bool:
+    async def acquire(self, timeout: float | None = None, weight: int = 1) -> bool:  # noqa: ASYNC109 - the documents' signature; it refuses beforehand, which a cancellation cannot
         """Wait for a turn; False when it does not come within `timeout` seconds.
 
         A timeout that cannot be met is refused at once and takes no place in the line. Whoever is
@@ -289,18 +289,20 @@ class _Window:
 
     def remove(self, weight: int, at: float, now: float) -> None:
         """Undo an `add`; `now` is when."""
-        with contextlib.suppress(ValueError):  # older than a period: nothing depends on it
+        try:
             self._log.remove((at, weight))
-            self._in_log -= weight
+        except ValueError:  # more than a period ago, or before a reset
+            return
+        self._in_log -= weight
         # A bucket that had been full meanwhile would have run over: less comes back.
         self._full_at -= max(0.0, weight * self._refill_s - (now - at))
 
     def after(self, line: "OrderedDict[_Waiter, None]", now: float) -> "_Window":
         """A copy in which the whole line has passed as early as it may."""
         window = _Window(self._calls, self._period_s, self._burst)
-        window._log = self._log.copy()  # noqa: SLF001 - its own kind
-        window._in_log = self._in_log  # noqa: SLF001
-        window._latest, window._full_at = self._latest, self._full_at  # noqa: SLF001
+        window._log = self._log.copy()
+        window._in_log = self._in_log
+        window._latest, window._full_at = self._latest, self._full_at
         for waiter in line:
             window.add(waiter.weight, window.earliest(waiter.weight, now))
         return window

@@ -57,6 +57,7 @@ class AsyncWrapper(Generic[P, R]):
         functools.update_wrapper(self, func)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function and await its result."""
         if self._closed:
             raise ClosedError(f"{self!r} was called after its cleanup()")
         if self._is_async or not AsyncConfig.is_async_enabled():

@@ -1,0 +1,1 @@
+"""The routes, a blueprint for each noun."""

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response
 
 from xwe.core.concurrency.loop_thread import get_loop_thread
+from xwe.core.nlp.llm_client import LLMClient
 from xwe.web.application import current_application
 from xwe.web.bodies import json_response
 
@@ -40,11 +41,21 @@ def ready() -> Response:
 
 def _reasons_against() -> list[str]:
     app = current_application()
-    calls = app.services.client.stats()
     found = {
         "draining": app.is_draining,
         "loop_blocked": get_loop_thread().lag_s > BLOCKED_AFTER_S,
-        "queue_full": calls["running"] >= calls["max_running"]
-        and calls["waiting"] >= calls["max_waiting"],
+        "queue_full": _is_queue_full(app.services.client),
     }
     return [reason for reason, holds in found.items() if holds]
+
+
+def _is_queue_full(client: LLMClient) -> bool:
+    stats = client.stats()
+    places, pool = stats["admission"], stats["executor"]
+    on_loop = places is not None and (
+        places["running"] >= places["max_running"] and places["waiting"] >= places["max_waiting"]
+    )
+    in_threads = pool is not None and (
+        pool["running"] >= pool["max_workers"] and pool["waiting"] >= pool["queue_size"]
+    )
+    return on_loop or in_threads

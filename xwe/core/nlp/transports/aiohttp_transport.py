@@ -4,7 +4,7 @@ import asyncio
 import io
 import os
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from functools import lru_cache, partial
 
 import aiohttp
@@ -27,9 +27,8 @@ _PLAIN_BODY_BYTES = 1 << 20
 
 _ONE_SHOT = {"Connection": "close"}
 
-# What the library raises when the network or the peer fails. A RuntimeError is its way to say that
-# the connection was closed under a reader.
-_FOREIGN = (aiohttp.ClientError, OSError, RuntimeError)
+# What the library raises when the network or the peer fails.
+_FOREIGN = (aiohttp.ClientError, OSError)
 
 # A session can only be closed on its own loop. One whose loop is gone, as in a child process after
 # a fork, is kept for ever instead, so that it does not complain when it is collected.
@@ -58,13 +57,13 @@ class AiohttpTransport:
     def __init__(
         self, endpoint: str, api_key: str, *, connect_s: float = 5.0, pool_size: int = 100
     ) -> None:
-        self._endpoint = Endpoint.parse(endpoint)
-        self._url = URL(self._endpoint.url)
+        self.endpoint = Endpoint.parse(endpoint)
+        self._url = URL(self.endpoint.url)
         self._headers = request_headers(api_key)
         self._api_key = api_key
         self._connect_s = connect_s
         self._pool_size = pool_size
-        self._running = 0
+        self._running: set[_Exchange] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
         self._lingering: dict[aiohttp.ClientResponse, asyncio.TimerHandle] = {}
@@ -73,155 +72,94 @@ class AiohttpTransport:
     async def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
         """The whole reply; see `AsyncTransport`."""
         payload = build_payload(request, stream=False)
-        loop = asyncio.get_running_loop()
-        patience = Patience(limits, loop.time())
-        watchdog = Watchdog(patience, loop)
-        response = None
-        self._running += 1
+        hidden = hidden_texts(request, self._api_key)
+        exchange = self._begin(limits)
         try:
-            with watchdog:
-                response = await self._post(payload, limits, loop)
-            patience.headers_came()
-            body = WholeBody()
-            with watchdog:
-                if response.status >= 300:  # noqa: PLR2004 - not a success
-                    raise await self._refusal(response, request)
-                while chunk := await response.content.readany():
-                    body.add(chunk)
-        except _FOREIGN as exc:
-            raise self._error(exc, patience, loop) from exc
+            await exchange.open(self, payload, hidden)
+            body = await exchange.read_whole()
         finally:
-            self._running -= 1
-            watchdog.close()
-            if response is not None and not response.closed:
-                response.close()
-        return parse_reply(body.joined(), hidden_texts(request, self._api_key))
+            self._running.discard(exchange)
+            exchange.close()
+        return parse_reply(body, hidden)
 
     async def stream(
         self, request: CompletionRequest, limits: TimeLimits
     ) -> AsyncGenerator[Delta, None]:
         """The reply in pieces; see `AsyncTransport`."""
         payload = build_payload(request, stream=True)
-        loop = asyncio.get_running_loop()
-        patience = Patience(limits, loop.time())
-        watchdog = Watchdog(patience, loop)
-        reader = response = None
-        self._running += 1
+        hidden = hidden_texts(request, self._api_key)
+        exchange = self._begin(limits)
+        reader = None
         try:
-            with watchdog:
-                response = await self._post(payload, limits, loop)
-                if response.status >= 300:  # noqa: PLR2004 - not a success
-                    raise await self._refusal(response, request)
-            reader = DeltaReader(
-                response.headers.get("Content-Type", ""), hidden_texts(request, self._api_key)
-            )
-            content = response.content
+            response = await exchange.open(self, payload, hidden)
+            reader = DeltaReader(response.headers.get("Content-Type", ""), hidden)
             while not reader.done:
-                try:
-                    with watchdog:
-                        chunk = await content.readany()
-                except _FOREIGN as exc:
-                    reader.fail(*self._breakage(exc, response, patience, loop), exc)
-                    break
-                patience.bytes_came()
-                for delta in reader.feed(chunk):
+                for delta in reader.feed(await exchange.read(reader)):
                     yield delta
-                if reader.finished:
-                    patience.finish_came()
             reader.raise_failure()
-        except _FOREIGN as exc:
-            raise self._error(exc, patience, loop) from exc
         finally:
-            self._running -= 1
-            watchdog.close()
-            if response is not None and not response.closed:
-                if reader is not None and reader.finished:
-                    self._linger(response, loop)
-                else:
-                    response.close()
+            self._running.discard(exchange)
+            if reader is not None and reader.finished:
+                self._linger(exchange.detach())
+            exchange.close()
 
     async def aclose(self) -> None:
         """Release the pooled connections; running calls fail. Idempotent."""
         self._closed = True
+        for exchange in self._running:
+            exchange.close()
         for response in list(self._lingering):
             self._cut(response)
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
-    async def _post(
-        self, payload: bytes, limits: TimeLimits, loop: asyncio.AbstractEventLoop
-    ) -> aiohttp.ClientResponse:
+    def _begin(self, limits: TimeLimits) -> "_Exchange":
+        if self._closed:
+            raise ClosedError("The client was closed; make a new one.")
+        exchange = _Exchange(self.endpoint, limits)
+        self._running.add(exchange)
+        return exchange
+
+    async def post(self, payload: bytes, connect_s: float) -> aiohttp.ClientResponse:
+        """The reply to a request, as soon as its headers are there; raises aiohttp's errors."""
         session = self._session
-        if session is None or self._loop is not loop:
-            session = self._open_session(loop)
+        if session is None or self._loop is not asyncio.get_running_loop():
+            session = self._open_session()
         return await session.request(
             "POST",
             self._url,
             data=payload if len(payload) <= _PLAIN_BODY_BYTES else io.BytesIO(payload),
-            headers=_ONE_SHOT if self._running > self._pool_size else None,
+            headers=_ONE_SHOT if len(self._running) > self._pool_size else None,
             allow_redirects=False,
-            timeout=_connect_limit(min(limits.connect_s, self._connect_s)),
+            timeout=_connect_limit(min(connect_s, self._connect_s)),
         )
 
-    def _open_session(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
-        if self._closed:
-            raise ClosedError("The client was closed; make a new one.")
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is not None:
             _inherited.append(self._session)
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,
                 keepalive_timeout=_KEEPALIVE_S,
-                ssl=self._endpoint.tls_context() or True,
+                ssl=self.endpoint.tls_context() or True,
             ),
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=self._endpoint.proxy,
+            proxy=self.endpoint.proxy,
         )
         _open_sessions.add(self._session)
         return self._session
 
-    async def _refusal(
-        self, response: aiohttp.ClientResponse, request: CompletionRequest
-    ) -> ProviderError:
-        body = b""
-        while len(body) < REFUSAL_BYTES and (chunk := await response.content.readany()):
-            body += chunk
-        hidden = hidden_texts(request, self._api_key)
-        return error_from_status(response.status, response.headers, body, hidden=hidden)
-
-    def _error(
-        self, exc: Exception, patience: Patience, loop: asyncio.AbstractEventLoop
-    ) -> ProviderError:
-        if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
-            return patience.ended(loop.time())[0]
-        if isinstance(exc, aiohttp.ClientResponseError):
-            return ProviderBadReplyError("The provider's answer is not HTTP.")
-        return self._endpoint.unreachable(exc)
-
-    def _breakage(
-        self,
-        exc: Exception,
-        response: aiohttp.ClientResponse,
-        patience: Patience,
-        loop: asyncio.AbstractEventLoop,
-    ) -> tuple[ProviderError, str]:
-        """What a failed read means, and the reason as `StreamInterruptedError` names it."""
-        if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
-            return patience.ended(loop.time())
-        # The payload's error tells only that bytes are missing; the connection's tells why.
-        connection = response.connection
-        protocol = connection.protocol if connection is not None else None
-        cause = (protocol.exception() if protocol is not None else None) or exc
-        return self._endpoint.unreachable(cause), "reset" if was_reset(cause) else "truncated"
-
-    def _linger(self, response: aiohttp.ClientResponse, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the body's formal end come without anybody waiting, so the connection can go on.
+    def _linger(self, response: aiohttp.ClientResponse | None) -> None:
+        """Let the body's formal end come without anybody waiting, so that the connection lives on.
 
         aiohttp gives the connection back by itself once that end is there.
         """
+        if response is None or response.closed:
+            return
+        loop = asyncio.get_running_loop()
         self._lingering[response] = loop.call_later(TAIL_S, self._cut, response)
         response.content.on_eof(partial(self._forget, response))
 
@@ -233,6 +171,96 @@ class AiohttpTransport:
         timer = self._lingering.pop(response, None)
         if timer is not None:
             timer.cancel()
+
+
+class _Exchange:
+    """One request and its reply, within its time limits; aiohttp's errors end here."""
+
+    __slots__ = ("_content", "_endpoint", "_limits", "_loop", "_patience", "_response", "_watchdog")
+
+    def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
+        self._endpoint = endpoint
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._patience = Patience(limits, self._loop.time())
+        self._watchdog = Watchdog(self._patience, self._loop)
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def open(
+        self, transport: "AiohttpTransport", payload: bytes, hidden: Iterable[str]
+    ) -> aiohttp.ClientResponse:
+        """Send the request; the reply's headers, if they are a success's."""
+        try:
+            with self._watchdog:
+                response = await transport.post(payload, self._limits.connect_s)
+                self._response = response
+                self._content = response.content
+                if response.status < 300:  # noqa: PLR2004 - a success
+                    return response
+                body = b""
+                while len(body) < REFUSAL_BYTES and (chunk := await self._content.readany()):
+                    body += chunk
+        except _FOREIGN as exc:
+            raise self._error(exc) from exc
+        raise error_from_status(response.status, response.headers, body, hidden=hidden)
+
+    async def read_whole(self) -> bytes:
+        """All of the body."""
+        body = WholeBody()
+        self._patience.headers_came()
+        try:
+            with self._watchdog:
+                while chunk := await self._content.readany():
+                    body.add(chunk)
+        except _FOREIGN as exc:
+            raise self._error(exc) from exc
+        return body.joined()
+
+    async def read(self, reader: DeltaReader) -> bytes:
+        """The body's next bytes; none at its end, and where it breaks, which the reader is told."""
+        if reader.finished:
+            self._patience.finish_came()
+        try:
+            with self._watchdog:
+                chunk = await self._content.readany()
+        except _FOREIGN as exc:
+            reader.fail(*self._breakage(exc), exc)
+            return b""
+        self._patience.bytes_came()
+        return chunk
+
+    def detach(self) -> aiohttp.ClientResponse | None:
+        """The reply, which from here on is somebody else's to close."""
+        response, self._response = self._response, None
+        return response
+
+    def close(self) -> None:
+        """Close the connection, unless the body came to its end and aiohttp has it back."""
+        self._watchdog.close()
+        if self._response is not None and not self._response.closed:
+            self._response.close()
+
+    def _error(self, exc: Exception) -> ProviderError:
+        if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
+            return self._patience.ended(self._loop.time())[0]
+        if isinstance(exc, aiohttp.ClientResponseError):
+            return ProviderBadReplyError("The provider's answer is not HTTP.")
+        if self._response is None:
+            return self._endpoint.unreachable(exc)
+        return self._endpoint.broken(self._cause(exc))
+
+    def _breakage(self, exc: Exception) -> tuple[ProviderError, str]:
+        """What a failed read means, and the reason as `StreamInterruptedError` names it."""
+        if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
+            return self._patience.ended(self._loop.time())
+        cause = self._cause(exc)
+        return self._endpoint.broken(cause), "reset" if was_reset(cause) else "truncated"
+
+    def _cause(self, exc: Exception) -> BaseException:
+        # The body's error tells only that bytes are missing; the connection's tells why.
+        connection = self._response.connection if self._response is not None else None
+        protocol = connection.protocol if connection is not None else None
+        return (protocol.exception() if protocol is not None else None) or exc
 
 
 @lru_cache(maxsize=8)

@@ -58,10 +58,16 @@ class Endpoint:
         return ssl.create_default_context(cafile=self.ca_bundle) if self.ca_bundle else None
 
     def unreachable(self, cause: BaseException) -> ProviderUnreachableError:
-        """The error for a connection that did not come about, or broke before the reply."""
+        """The error for a connection that did not come about, or ended before the reply."""
         return ProviderUnreachableError(
             f"No answer from {self.address}: {_why(cause)}."
             " Is the server running? Check LLM_BASE_URL."
+        )
+
+    def broken(self, cause: BaseException) -> ProviderUnreachableError:
+        """The error for a connection that ended within the reply."""
+        return ProviderUnreachableError(
+            f"The connection to {self.address} broke within the reply: {_why(cause)}."
         )
 
 
@@ -86,7 +92,19 @@ def request_headers(api_key: str) -> dict[str, str]:
 
 def was_reset(cause: BaseException) -> bool:
     """Whether the peer broke the connection, instead of ending it in order."""
-    return any(isinstance(exc, OSError) and exc.errno in _RESETS for exc in _chain(cause))
+    return any(isinstance(exc, OSError) and exc.errno in _RESETS for exc in causes(cause))
+
+
+def causes(exc: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what it came from; the libraries wrap the cause that tells something."""
+    seen = set()
+    while exc is not None and id(exc) not in seen:
+        seen.add(id(exc))
+        yield exc
+        if isinstance(exc, BaseExceptionGroup):
+            exc = exc.exceptions[0]
+        else:
+            exc = exc.__cause__ or exc.__context__
 
 
 def _proxy_for(parts: SplitResult) -> str | None:
@@ -113,7 +131,7 @@ def _ca_bundle() -> str | None:
 
 
 def _why(cause: BaseException) -> str:
-    for exc in _chain(cause):
+    for exc in causes(cause):
         if isinstance(exc, socket.gaierror):
             return "its host name is unknown"
         if isinstance(exc, ssl.SSLCertVerificationError):
@@ -125,15 +143,3 @@ def _why(cause: BaseException) -> str:
         if isinstance(exc, TimeoutError):
             return "no connection in time"
     return "the connection ended"
-
-
-def _chain(exc: BaseException | None) -> Iterator[BaseException]:
-    """The exception and what it came from; the libraries wrap the cause that tells something."""
-    seen = set()
-    while exc is not None and id(exc) not in seen:
-        seen.add(id(exc))
-        yield exc
-        if isinstance(exc, BaseExceptionGroup):
-            exc = exc.exceptions[0]
-        else:
-            exc = exc.__cause__ or exc.__context__

@@ -11,7 +11,7 @@ TAIL_S = 1.0
 """How long a stream that has its finish_reason waits for the usage that may follow."""
 
 DRAIN_S = 0.1
-"""How long a whole reply's connection waits for the body's formal end, to be used again."""
+"""How long a caller waits for the body's formal end, so that the connection can be used again."""
 
 
 class Patience:
@@ -42,6 +42,10 @@ class Patience:
     def finish_came(self) -> None:
         """All has been said; what may still follow is not worth much waiting."""
         self._between_pieces_s = min(self._limits.idle_s, TAIL_S)
+
+    def drain(self) -> None:
+        """All has come, but for the body's formal end."""
+        self._between_pieces_s = min(self._limits.idle_s, DRAIN_S)
 
     def due(self, now: float) -> float:
         """When a wait that starts now must end."""

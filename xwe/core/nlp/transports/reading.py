@@ -84,6 +84,8 @@ class DeltaReader:
 
     def feed(self, chunk: bytes) -> list[Delta]:
         """The deltas that these bytes complete. A failure waits until these are delivered."""
+        if self.done:
+            return []
         if self._decoder is None:
             return self._feed_unlabelled(chunk)
         if not chunk:
@@ -110,8 +112,8 @@ class DeltaReader:
             reason: the same, as `StreamInterruptedError` names it.
             cause: the foreign exception behind it.
         """
-        self.done = True
-        if self.finished:
+        was_done, self.done = self.done, True
+        if was_done or self.finished:
             return
         error.__cause__ = cause
         if self._any_delta:

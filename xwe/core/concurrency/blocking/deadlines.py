@@ -1,0 +1,84 @@
+"""How long a blocking call may take: its own timeout, or the deadline of the block around it."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from xwe.errors import DeadlineExceededError
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment after which nobody needs the answer; `at` is in seconds of `time.monotonic()`."""
+
+    at: float
+
+    def remaining_s(self) -> float:
+        """Seconds from now, 0 when it is over; infinite without a limit."""
+        return max(0.0, self.at - time.monotonic())
+
+    def expired(self) -> bool:
+        """Whether it is over."""
+        return time.monotonic() >= self.at
+
+
+NO_DEADLINE = Deadline(math.inf)
+
+_surrounding: ContextVar[Deadline] = ContextVar("xwe_blocking_deadline", default=NO_DEADLINE)
+
+
+@contextmanager
+def timeout(seconds: float | None) -> Iterator[Deadline]:
+    """A deadline for every blocking call inside the `with` block, as `asyncio.timeout`.
+
+    The call during which it passes is cancelled as far as it can be, and raises
+    DeadlineExceededError (a TimeoutError); so does each one after it. An inner block can only
+    shorten it. It is a context variable: work handed to a pool inside the block honours it too.
+    `None` sets no limit.
+    """
+    around = _surrounding.get()
+    at = math.inf if seconds is None else time.monotonic() + seconds
+    deadline = Deadline(min(at, around.at))
+    token = _surrounding.set(deadline)
+    try:
+        yield deadline
+    finally:
+        _surrounding.reset(token)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What bounds one blocking call.
+
+    Attributes:
+        seconds: how long it may take; None for as long as it takes.
+        is_surrounding: whether that comes from the block around the call and not from the call.
+    """
+
+    seconds: float | None
+    is_surrounding: bool
+
+    def error(self) -> DeadlineExceededError:
+        """What a call raises that took too long."""
+        whose = "the deadline around the call" if self.is_surrounding else "the call's timeout"
+        return DeadlineExceededError(f"No answer within {self.seconds or 0:g} s ({whose}).")
+
+
+def limit_of(timeout_s: float | None) -> Limit:
+    """The nearer one of a call's own timeout and the deadline around it.
+
+    Raises:
+        DeadlineExceededError: the deadline around the call has passed.
+    """
+    around = _surrounding.get()
+    if around.expired():
+        raise Limit(0.0, is_surrounding=True).error()
+    remaining_s = around.remaining_s()
+    if timeout_s is not None and timeout_s <= remaining_s:
+        return Limit(max(0.0, timeout_s), is_surrounding=False)
+    if remaining_s < math.inf:
+        return Limit(remaining_s, is_surrounding=True)
+    return Limit(None, is_surrounding=False)

@@ -1,0 +1,171 @@
+"""A coroutine that a thread hands to the loop, and the way of its outcome back.
+
+Whoever takes a call out of the set of those that are waited for may answer it, and nobody else:
+the coroutine's end, a waiter that gives up and the closing of the loop may meet at one instant.
+"""
+
+import asyncio
+import contextvars
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Call(ABC, Generic[T]):
+    """A coroutine on its way to the loop and its outcome on the way back."""
+
+    __slots__ = ("_abandoned", "_context", "_coro", "_task", "_waited_for")
+
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, T],
+        context: contextvars.Context,
+        waited_for: "set[Call[Any]]",
+    ) -> None:
+        self._coro = coro
+        self._context = context
+        self._waited_for = waited_for
+        self._task: asyncio.Task[T] | None = None
+        self._abandoned = False
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin; on the loop's thread."""
+        if self._abandoned:
+            self._coro.close()
+            return
+        try:
+            task = loop.create_task(self._coro, context=self._context)
+        except TypeError as error:  # not a coroutine
+            self.fail(error)
+            return
+        self._waited_for.add(self)
+        self._task = task
+        # A callback, not a coroutine around this one: it also runs for a task that was cancelled
+        # before its first step.
+        task.add_done_callback(self._end, context=self._context)
+
+    def turn_away(self, error: BaseException) -> None:
+        """Answer with `error` instead of beginning; on any thread."""
+        self._coro.close()
+        if not self._abandoned:
+            self.fail(error)
+
+    def abandon(self) -> None:
+        """Drop the outcome: nobody waits any more. `cancel` has to follow on the loop's thread."""
+        self._abandoned = True
+        self._waited_for.discard(self)
+
+    def cancel(self) -> None:
+        """End the work; on the loop's thread."""
+        if self._abandoned:
+            self._waited_for.discard(self)  # it may have begun while it was being abandoned
+        if self._task is not None:
+            self._task.cancel()
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        self._task = None  # an error's traceback leads to this call: do not keep the circle
+        # Asked for even when nobody waits, or asyncio would log it as never retrieved.
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        try:
+            self._waited_for.remove(self)
+        except KeyError:
+            return
+        if error is None:
+            self.deliver(task.result())
+        else:
+            self.fail(error)
+
+    @abstractmethod
+    def deliver(self, result: T) -> None:
+        """Answer; only for whoever took the call out of the set."""
+
+    @abstractmethod
+    def fail(self, error: BaseException) -> None:
+        """The same for a failure."""
+
+
+class WaitedCall(Call[T]):
+    """A call that a thread sits and waits for.
+
+    A bare lock wakes it: a `concurrent.futures.Future` brings a condition and two more allocations
+    for the same wake-up, and this runs once a request.
+    """
+
+    __slots__ = ("_done", "_error", "_result")
+
+    _result: T
+
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, T],
+        context: contextvars.Context,
+        waited_for: set[Call[Any]],
+    ) -> None:
+        super().__init__(coro, context, waited_for)
+        self._error: BaseException | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def deliver(self, result: T) -> None:
+        """Wake the thread with `result`."""
+        self._result = result
+        self._done.release()
+
+    def fail(self, error: BaseException) -> None:
+        """Wake the thread with `error`."""
+        self._error = error
+        self._done.release()
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Whether the outcome came within `timeout_s` seconds."""
+        if timeout_s is None:
+            return self._done.acquire()
+        return self._done.acquire(timeout=min(max(0.0, timeout_s), threading.TIMEOUT_MAX))
+
+    def outcome(self) -> T:
+        """The result, or the coroutine's error raised; once."""
+        if self._error is None:
+            return self._result
+        try:
+            raise self._error
+        finally:
+            self._error = None  # as in `_end`
+
+
+class SubmittedCall(Call[T]):
+    """A call whose outcome goes into a future."""
+
+    __slots__ = ("_future",)
+
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, T],
+        context: contextvars.Context,
+        waited_for: set[Call[Any]],
+        future: Future[T],
+    ) -> None:
+        super().__init__(coro, context, waited_for)
+        self._future: Future[T] | None = future
+
+    def deliver(self, result: T) -> None:
+        """Complete the future, unless it has been cancelled."""
+        future = self._take_future()
+        if future is not None:
+            future.set_result(result)
+
+    def fail(self, error: BaseException) -> None:
+        """Complete the future with `error`; a cancelled coroutine cancels it."""
+        if isinstance(error, asyncio.CancelledError) and self._future is not None:
+            self._future.cancel()
+        future = self._take_future()
+        if future is not None:
+            future.set_exception(error)
+
+    def _take_future(self) -> Future[T] | None:
+        # Its callbacks lead to this call: do not keep the circle.
+        future, self._future = self._future, None
+        return future if future is not None and future.set_running_or_notify_cancel() else None

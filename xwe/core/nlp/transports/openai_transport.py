@@ -1,0 +1,283 @@
+"""The transport for Azure and whatever else the official SDK speaks: AsyncOpenAI on the loop.
+
+The SDK authenticates, builds the request and keeps the connections; what goes over the wire and
+what comes back is read by our own code, as on the other transports. So replies keep the fields
+that the SDK does not know, the limits hold, and a call costs less than through its models.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+import anyio
+import h11
+import httpx2
+import openai
+
+from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits
+from xwe.core.nlp.provider_errors import hidden_texts
+from xwe.core.nlp.transports.endpoint import Endpoint, causes, request_headers, was_reset
+from xwe.core.nlp.transports.patience import Patience, Watchdog
+from xwe.core.nlp.transports.reading import REFUSAL_BYTES, DeltaReader, WholeBody
+from xwe.core.nlp.wire import build_payload, error_from_status, parse_reply
+from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError
+
+_KEEPALIVE_S = 15.0
+
+# What the SDK and the libraries below it raise when the network or the peer fails.
+_FOREIGN = (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, anyio.EndOfStream, OSError)
+
+
+class _RefusedError(Exception):
+    """A reply whose status is not a success's, with the beginning of its body."""
+
+    def __init__(self, response: httpx2.Response, body: bytes) -> None:
+        super().__init__()
+        self.response = response
+        self.body = body
+
+
+class OpenAITransport:
+    """One `AsyncOpenAI` for each loop it is used on, made at the first call there.
+
+    The SDK's own retries are off. Redirects are not followed, and no cookies are kept. An
+    endpoint with an `api-version` in its query is one of Azure's deployments.
+
+    Args:
+        endpoint: the full address of chat completions.
+        api_key: sent as the SDK does.
+        connect_s: until a connection stands, in seconds; a call's own limit counts if shorter.
+        pool_size: how many idle connections are kept.
+
+    Raises:
+        SettingsError: the endpoint or the key cannot be used.
+    """
+
+    def __init__(
+        self, endpoint: str, api_key: str, *, connect_s: float = 5.0, pool_size: int = 100
+    ) -> None:
+        self.endpoint = Endpoint.parse(endpoint)
+        self._headers = request_headers(api_key)
+        self._api_key = api_key.strip()
+        self._connect_s = connect_s
+        self._pool_size = pool_size
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: openai.AsyncOpenAI | None = None
+        self._closed = False
+
+    async def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
+        """The whole reply; see `AsyncTransport`."""
+        payload = build_payload(request, stream=False)
+        hidden = hidden_texts(request, self._api_key)
+        exchange = _Exchange(self.endpoint, limits)
+        try:
+            await exchange.open(self, payload, hidden)
+            body = await exchange.read_whole()
+        finally:
+            await exchange.close()
+        return parse_reply(body, hidden)
+
+    async def stream(
+        self, request: CompletionRequest, limits: TimeLimits
+    ) -> AsyncGenerator[Delta, None]:
+        """The reply in pieces; see `AsyncTransport`."""
+        payload = build_payload(request, stream=True)
+        hidden = hidden_texts(request, self._api_key)
+        exchange = _Exchange(self.endpoint, limits)
+        reader = None
+        try:
+            response = await exchange.open(self, payload, hidden)
+            reader = DeltaReader(response.headers.get("content-type", ""), hidden)
+            while not reader.done:
+                for delta in reader.feed(await exchange.read(reader)):
+                    yield delta
+            reader.raise_failure()
+            await exchange.drain()
+        finally:
+            await exchange.close()
+
+    async def aclose(self) -> None:
+        """Release the pooled connections; running calls fail. Idempotent."""
+        self._closed = True
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def post(self, payload: bytes, connect_s: float) -> httpx2.Response:
+        """The reply to a request, as soon as its headers are there.
+
+        Raises:
+            _RefusedError: the status is not a success's.
+            Exception: the SDK's.
+        """
+        client = self._client
+        if client is None or self._loop is not asyncio.get_running_loop():
+            client = self._open_client()
+        connect_s = min(connect_s, self._connect_s)
+        # `stream` leaves the body unread; what comes then is what `cast_to` says, not a stream.
+        response: Any = await client.post(
+            self.endpoint.url,
+            cast_to=httpx2.Response,
+            content=payload,
+            # Only connecting is timed by the library: the rest is the watchdog's.
+            options={"timeout": httpx2.Timeout(None, connect=connect_s)},
+            stream=True,
+            stream_cls=openai.AsyncStream[Any],
+        )
+        return cast("httpx2.Response", response)
+
+    def _open_client(self) -> openai.AsyncOpenAI:
+        if self._closed:
+            raise ClosedError("The client was closed; make a new one.")
+        self._loop = asyncio.get_running_loop()
+        http_client = httpx2.AsyncClient(
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            event_hooks={"response": [_stop_at_a_refusal]},
+            follow_redirects=False,
+            limits=httpx2.Limits(
+                max_connections=None,
+                max_keepalive_connections=self._pool_size,
+                keepalive_expiry=_KEEPALIVE_S,
+            ),
+            proxy=self.endpoint.proxy,
+            trust_env=False,
+            verify=self.endpoint.tls_context() or True,
+        )
+        self._client = _sdk_client(self.endpoint.url, self._api_key, self._headers, http_client)
+        return self._client
+
+
+def _sdk_client(
+    url: str, api_key: str, headers: dict[str, str], http_client: httpx2.AsyncClient
+) -> openai.AsyncOpenAI:
+    parts = urlsplit(url)
+    base_url = urlunsplit(
+        parts._replace(path=parts.path.removesuffix("/chat/completions"), query="")
+    )
+    unauthorized = {name: value for name, value in headers.items() if name != "Authorization"}
+    version = parse_qs(parts.query).get("api-version")
+    if version:
+        return openai.AsyncAzureOpenAI(
+            api_key=api_key,
+            api_version=version[0],
+            base_url=base_url,
+            default_headers=unauthorized,
+            http_client=http_client,
+            max_retries=0,
+        )
+    return openai.AsyncOpenAI(
+        api_key=api_key,
+        base_url=base_url,
+        default_headers=unauthorized,
+        http_client=http_client,
+        max_retries=0,
+    )
+
+
+async def _stop_at_a_refusal(response: httpx2.Response) -> None:
+    """Keep the SDK from reading a refusal itself: it would read all of it, however much that is."""
+    if response.is_success:
+        return
+    body = b""
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) >= REFUSAL_BYTES:
+            break
+    raise _RefusedError(response, body)
+
+
+class _Exchange:
+    """One request and its reply, within its time limits; the SDK's errors end here."""
+
+    __slots__ = (
+        "_chunks",
+        "_endpoint",
+        "_limits",
+        "_loop",
+        "_patience",
+        "_watchdog",
+    )
+
+    def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
+        self._endpoint = endpoint
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._patience = Patience(limits, self._loop.time())
+        self._watchdog = Watchdog(self._patience, self._loop)
+        self._chunks: AsyncGenerator[bytes, None] | None = None
+
+    async def open(
+        self, transport: OpenAITransport, payload: bytes, hidden: Iterable[str]
+    ) -> httpx2.Response:
+        """Send the request; the reply's headers, if they are a success's."""
+        try:
+            with self._watchdog:
+                response = await transport.post(payload, self._limits.connect_s)
+        except _RefusedError as exc:
+            raise error_from_status(
+                exc.response.status_code, exc.response.headers, exc.body, hidden=hidden
+            ) from None
+        except _FOREIGN as exc:
+            raise self._error(exc) from exc
+        self._chunks = response.aiter_bytes()
+        return response
+
+    async def read_whole(self) -> bytes:
+        """All of the body."""
+        body = WholeBody()
+        self._patience.headers_came()
+        try:
+            with self._watchdog:
+                while chunk := await self._read_some():
+                    body.add(chunk)
+        except _FOREIGN as exc:
+            raise self._error(exc) from exc
+        return body.joined()
+
+    async def read(self, reader: DeltaReader) -> bytes:
+        """The body's next bytes; none at its end, and where it breaks, which the reader is told."""
+        if reader.finished:
+            self._patience.finish_came()
+        try:
+            with self._watchdog:
+                chunk = await self._read_some()
+        except _FOREIGN as exc:
+            reader.fail(*self._breakage(exc), exc)
+            return b""
+        self._patience.bytes_came()
+        return chunk
+
+    async def drain(self) -> None:
+        """Read to the body's formal end if that is near, so that the connection can be kept."""
+        self._patience.drain()
+        with contextlib.suppress(*_FOREIGN), self._watchdog:
+            while await self._read_some():
+                pass
+
+    async def close(self) -> None:
+        """Close the connection, unless the body was read to its end and the pool has it back."""
+        self._watchdog.close()
+        if self._chunks is not None:
+            with contextlib.suppress(*_FOREIGN):
+                await self._chunks.aclose()
+
+    async def _read_some(self) -> bytes:
+        return await anext(self._chunks, b"") if self._chunks is not None else b""
+
+    def _error(self, exc: Exception) -> ProviderError:
+        if type(exc) is TimeoutError:
+            return self._patience.ended(self._loop.time())[0]
+        if self._chunks is not None:
+            return self._endpoint.broken(exc)
+        if any(isinstance(cause, h11.RemoteProtocolError) for cause in causes(exc)):
+            return ProviderBadReplyError("The provider's answer is not HTTP.")
+        return self._endpoint.unreachable(exc)
+
+    def _breakage(self, exc: Exception) -> tuple[ProviderError, str]:
+        """What a failed read means, and the reason as `StreamInterruptedError` names it."""
+        if type(exc) is TimeoutError:
+            return self._patience.ended(self._loop.time())
+        return self._endpoint.broken(exc), "reset" if was_reset(exc) else "truncated"

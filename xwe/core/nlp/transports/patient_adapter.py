@@ -1,0 +1,94 @@
+"""The requests library, taught to keep an attempt's time limits.
+
+By itself it can bound the silence between two packets only, so a peer that sends a byte now and
+then is never cut off. Here each wait for the socket asks the attempt how long it may take.
+"""
+
+import http.client
+import io
+import socket
+import threading
+import time
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from xwe.core.nlp.transports.patience import Patience
+
+_BUFFER_BYTES = 1 << 16
+
+_thread = threading.local()
+
+
+class PatientAdapter(HTTPAdapter):
+    """An adapter for one host. Safe between threads."""
+
+    def send_within(
+        self, patience: Patience, request: requests.PreparedRequest, **options: Any
+    ) -> requests.Response:
+        """As `send`, but every read of the reply ends when the patience does (TimeoutError)."""
+        _thread.patience = patience
+        return self.send(request, **options)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """As the library's, with connections of our classes."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """As the library's, with connections of our classes."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class _PatientReader(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, patience: Patience) -> None:
+        self._raw = raw
+        self._socket = sock
+        self._patience = patience
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        now = time.monotonic()
+        wait_s = self._patience.due(now) - now
+        if wait_s <= 0:
+            raise TimeoutError
+        self._socket.settimeout(wait_s)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _PatientResponse(http.client.HTTPResponse):
+    # Made in the thread that sent the request, when it begins to read the reply.
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        reader = _PatientReader(self.fp.detach(), sock, _thread.patience)
+        self.fp = io.BufferedReader(reader, _BUFFER_BYTES)
+
+
+class _PatientConnection(HTTPConnection):
+    response_class = _PatientResponse
+
+
+class _PatientTLSConnection(HTTPSConnection):
+    response_class = _PatientResponse
+
+
+class _PatientPool(HTTPConnectionPool):
+    ConnectionCls = _PatientConnection
+
+
+class _PatientTLSPool(HTTPSConnectionPool):
+    ConnectionCls = _PatientTLSConnection
+
+
+_POOLS = {"http": _PatientPool, "https": _PatientTLSPool}

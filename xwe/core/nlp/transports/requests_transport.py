@@ -1,0 +1,210 @@
+"""The documents' transport: the requests library, blocking, in whatever thread calls it."""
+
+import contextlib
+import http.client
+import time
+from collections.abc import Generator, Iterable
+
+import requests
+import urllib3
+from requests.structures import CaseInsensitiveDict
+
+from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits
+from xwe.core.nlp.provider_errors import hidden_texts
+from xwe.core.nlp.transports.endpoint import Endpoint, causes, request_headers, was_reset
+from xwe.core.nlp.transports.patience import Patience
+from xwe.core.nlp.transports.patient_adapter import PatientAdapter
+from xwe.core.nlp.transports.reading import REFUSAL_BYTES, DeltaReader, WholeBody
+from xwe.core.nlp.wire import build_payload, error_from_status, parse_reply
+from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError
+
+_READ_BYTES = 1 << 16
+
+# What the library raises when the network or the peer fails.
+_FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+class RequestsTransport:
+    """A pool of connections, shared by any number of threads.
+
+    It stands on the library's `HTTPAdapter`, which is safe between threads, instead of a
+    `Session`, which is not quite: what a session adds (cookies, redirects, a look at the
+    environment for each call) is unwanted here. The environment's proxy is read once.
+
+    Host names are looked up by `getaddrinfo`, which nothing can interrupt: where the system's
+    resolver takes longer than `connect_s`, so does the call.
+
+    Args:
+        endpoint: the full address of chat completions.
+        api_key: sent as a bearer token.
+        connect_s: until a connection stands, in seconds; a call's own limit counts if shorter.
+        pool_size: how many idle connections are kept.
+
+    Raises:
+        SettingsError: the endpoint or the key cannot be used.
+    """
+
+    def __init__(
+        self, endpoint: str, api_key: str, *, connect_s: float = 5.0, pool_size: int = 10
+    ) -> None:
+        self.endpoint = Endpoint.parse(endpoint)
+        self._headers = request_headers(api_key)
+        self._api_key = api_key
+        self._connect_s = connect_s
+        proxy = self.endpoint.proxy
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._adapter = PatientAdapter(pool_connections=1, pool_maxsize=pool_size)
+        self._closed = False
+
+    def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
+        """The whole reply; see `BlockingTransport`."""
+        payload = build_payload(request, stream=False)
+        hidden = hidden_texts(request, self._api_key)
+        exchange = _Exchange(self.endpoint, limits)
+        try:
+            exchange.open(self, payload, hidden)
+            body = exchange.read_whole()
+        finally:
+            exchange.close()
+        return parse_reply(body, hidden)
+
+    def stream(
+        self, request: CompletionRequest, limits: TimeLimits
+    ) -> Generator[Delta, None, None]:
+        """The reply in pieces; see `BlockingTransport`."""
+        payload = build_payload(request, stream=True)
+        hidden = hidden_texts(request, self._api_key)
+        exchange = _Exchange(self.endpoint, limits)
+        reader = None
+        try:
+            response = exchange.open(self, payload, hidden)
+            reader = DeltaReader(response.headers.get("Content-Type", ""), hidden)
+            while not reader.done:
+                yield from reader.feed(exchange.read(reader))
+            reader.raise_failure()
+        finally:
+            if reader is not None and reader.finished:
+                exchange.drain()
+            exchange.close()
+
+    def close(self) -> None:
+        """Release the pooled connections; running calls go on to their end. Idempotent."""
+        self._closed = True
+        self._adapter.close()
+
+    def post(self, payload: bytes, limits: TimeLimits, patience: Patience) -> requests.Response:
+        """The reply to a request, as soon as its headers are there; raises the library's errors."""
+        if self._closed:
+            raise ClosedError("The client was closed; make a new one.")
+        prepared = requests.PreparedRequest()
+        prepared.method = "POST"
+        prepared.url = self.endpoint.url
+        prepared.headers = CaseInsensitiveDict(self._headers)
+        prepared.headers["Content-Length"] = str(len(payload))
+        prepared.body = payload
+        connect_s = min(limits.connect_s, self._connect_s, limits.total_s)
+        return self._adapter.send_within(
+            patience,
+            prepared,
+            stream=True,
+            timeout=(connect_s, limits.total_s),
+            verify=self.endpoint.ca_bundle or True,
+            proxies=self._proxies,
+        )
+
+
+class _Exchange:
+    """One request and its reply, within its time limits; the library's errors end here."""
+
+    __slots__ = ("_endpoint", "_limits", "_patience", "_response")
+
+    def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
+        self._endpoint = endpoint
+        self._limits = limits
+        self._patience = Patience(limits, time.monotonic())
+        self._response: requests.Response | None = None
+
+    def open(
+        self, transport: RequestsTransport, payload: bytes, hidden: Iterable[str]
+    ) -> requests.Response:
+        """Send the request; the reply's headers, if they are a success's."""
+        try:
+            response = self._response = transport.post(payload, self._limits, self._patience)
+            if response.status_code < 300:  # noqa: PLR2004 - a success
+                return response
+            body = b""
+            while len(body) < REFUSAL_BYTES and (chunk := self._read_some()):
+                body += chunk
+        except _FOREIGN as exc:
+            raise self._error(exc) from exc
+        raise error_from_status(response.status_code, response.headers, body, hidden=hidden)
+
+    def read_whole(self) -> bytes:
+        """All of the body."""
+        body = WholeBody()
+        self._patience.headers_came()
+        try:
+            while chunk := self._read_some():
+                body.add(chunk)
+        except _FOREIGN as exc:
+            raise self._error(exc) from exc
+        return body.joined()
+
+    def read(self, reader: DeltaReader) -> bytes:
+        """The body's next bytes; none at its end, and where it breaks, which the reader is told."""
+        if reader.finished:
+            self._patience.finish_came()
+        try:
+            chunk = self._read_some()
+        except _FOREIGN as exc:
+            reader.fail(*self._breakage(exc), exc)
+            return b""
+        self._patience.bytes_came()
+        return chunk
+
+    def drain(self) -> None:
+        """Read to the body's formal end if that is near, so that the connection can be kept."""
+        self._patience.drain()
+        with contextlib.suppress(*_FOREIGN):
+            while self._read_some():
+                pass
+
+    def close(self) -> None:
+        """Close the connection, unless the body was read to its end and the pool has it back."""
+        if self._response is not None:
+            self._response.close()
+
+    def _read_some(self) -> bytes:
+        raw = self._response.raw if self._response is not None else None
+        chunk: bytes = raw.read1(_READ_BYTES, decode_content=True) if raw is not None else b""
+        return chunk
+
+    def _error(self, exc: Exception) -> ProviderError:
+        if _is_read_timeout(exc):
+            return self._patience.ended(time.monotonic())[0]
+        if _is_not_http(exc):
+            return ProviderBadReplyError("The provider's answer is not HTTP.")
+        if self._response is not None:
+            return self._endpoint.broken(exc)
+        return self._endpoint.unreachable(exc)
+
+    def _breakage(self, exc: Exception) -> tuple[ProviderError, str]:
+        """What a failed read means, and the reason as `StreamInterruptedError` names it."""
+        if _is_read_timeout(exc):
+            return self._patience.ended(time.monotonic())
+        return self._endpoint.broken(exc), "reset" if was_reset(exc) else "truncated"
+
+
+def _is_read_timeout(exc: Exception) -> bool:
+    return isinstance(
+        exc, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError | TimeoutError
+    )
+
+
+def _is_not_http(exc: Exception) -> bool:
+    # A peer that ends the connection counts among these too, but says nothing of its protocol.
+    ended = (http.client.RemoteDisconnected, http.client.IncompleteRead)
+    return any(
+        isinstance(cause, http.client.HTTPException) and not isinstance(cause, ended)
+        for cause in causes(exc)
+    )

@@ -1,0 +1,88 @@
+"""A chat request's way from the decoded body to the wire."""
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from typing import Any, Final
+
+from aiohttp import web
+
+from xwe.errors import InvalidRequestError
+from xwe.mock.behaviour import Behaviour
+from xwe.mock.delivery import Delivery, grouped, plain_delivery, stream_delivery
+from xwe.mock.demo_model import answer
+from xwe.mock.exchange import Exchange
+from xwe.mock.faults import fail_at_once, fail_within_reply, fails_at_once
+from xwe.mock.protocol import Envelope, Refusal, Reply, encode_completion
+from xwe.mock.validation import find_refusal
+
+# The faults that only leave something out, of a reply that is otherwise sent as usual.
+_OMISSIONS: Final = frozenset({None, "no_finish_reason", "no_done"})
+
+
+class Chat:
+    """Answers chat requests: each as its own "mock" object, the script or the default says."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+        self._scripted: deque[Behaviour] = deque()
+        self._ids = itertools.count(1)
+
+    def script(self, *behaviours: Behaviour) -> None:
+        """Behave so for the next requests, one each, and then as before. Thread-safe."""
+        self._scripted.extend(behaviours)
+
+    async def serve(self, exchange: Exchange, body: Any) -> web.StreamResponse:
+        """Answer one request, or fail as asked."""
+        if not isinstance(body, dict):
+            return await exchange.refuse(Refusal("The body is not a JSON object."))
+        behaviour = self._scripted.popleft() if self._scripted else self._behaviour
+        try:
+            if body.get("mock") is not None:
+                behaviour = behaviour.with_overrides(body["mock"])
+            if fails_at_once(behaviour):
+                await asyncio.sleep(behaviour.latency_s)
+                return await fail_at_once(exchange, behaviour)
+            refusal = find_refusal(body)
+            if refusal is not None:
+                return await exchange.refuse(refusal)
+            reply = answer(body, behaviour)
+        except InvalidRequestError as error:
+            return await exchange.refuse(Refusal(error.message, error.field))
+        if behaviour.latency_s:
+            await asyncio.sleep(behaviour.latency_s)
+        return await self._send(exchange, body, behaviour, reply)
+
+    async def _send(
+        self, exchange: Exchange, body: dict[str, Any], behaviour: Behaviour, reply: Reply
+    ) -> web.StreamResponse:
+        options = body.get("stream_options") or {}
+        envelope = Envelope(
+            id=f"chatcmpl-demo{next(self._ids):08d}",
+            created=int(time.time()),
+            model=body["model"],
+            with_usage=bool(options.get("include_usage")),
+        )
+        is_broken = behaviour.fault not in _OMISSIONS
+        exchange.write_bytes = behaviour.write_bytes
+        if body.get("stream"):
+            delivery = stream_delivery(envelope, reply, behaviour)
+            send = fail_within_reply if is_broken else _send_stream
+            return await send(exchange, behaviour, delivery)
+        if is_broken:
+            return await fail_within_reply(exchange, behaviour, plain_delivery(envelope, reply))
+        return await exchange.send(200, encode_completion(envelope, reply))
+
+
+async def _send_stream(
+    exchange: Exchange, behaviour: Behaviour, delivery: Delivery
+) -> web.StreamResponse:
+    await exchange.begin(delivery.content_type)
+    closing = b"".join(delivery.closing)
+    if behaviour.tokens_per_s is None:
+        return await exchange.end(b"".join((delivery.opening, *delivery.pieces, closing)))
+    await exchange.write(delivery.opening)
+    pieces, due = grouped(delivery.pieces, delivery.due, behaviour.events_per_write)
+    await exchange.write_paced(pieces, due, behaviour.tokens_per_s)
+    return await exchange.end(closing)

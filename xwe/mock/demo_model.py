@@ -1,0 +1,209 @@
+"""The demo model: what it answers to a chat request that has been found good."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from xwe.errors import InvalidRequestError
+from xwe.mock.behaviour import Behaviour
+from xwe.mock.protocol import Reply, ReplyToolCall
+from xwe.mock.replies import template_reply, tool_results_reply
+from xwe.mock.schema_filler import fill_schema
+from xwe.mock.tokens import estimate_prompt_tokens, split_tokens
+from xwe.mock.tool_caller import call_id, choose_calls
+from xwe.mock.topic import Topic, last_text, read_topic, text_of
+
+# How many opening braces of a prompt are tried for a JSON object.
+_MOST_BRACES: Final = 30
+_KINDS: Final[Mapping[type, str]] = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    list: "array",
+    type(None): "null",
+}
+
+
+def answer(body: Mapping[str, Any], behaviour: Behaviour) -> Reply:
+    """The reply to a chat request; the same for the same request and behaviour.
+
+    Raises:
+        InvalidRequestError: a JSON Schema for which no valid value was found.
+    """
+    messages: Sequence[Mapping[str, Any]] = body["messages"]
+    seed = behaviour.seed + (body.get("seed") or 0)
+    topic = read_topic(last_text(messages, "user"))
+    text, calls = behaviour.text, _scripted_calls(behaviour, seed)
+    if text is None and calls is None:
+        calls = _own_calls(body, messages, topic, seed)
+        text = None if calls else _own_text(body, messages, topic, seed, behaviour.length)
+    reply = Reply(
+        text=text,
+        finish_reason="tool_calls" if calls else "stop",
+        prompt_tokens=estimate_prompt_tokens(messages),
+        tool_calls=calls or (),
+        reasoning=behaviour.reasoning,
+    )
+    reply = _limited(_stopped(reply, body.get("stop")), _token_limit(body))
+    if behaviour.fault == "no_finish_reason":
+        return replace(reply, finish_reason=None)
+    if behaviour.finish_reason is not None:
+        return replace(reply, finish_reason=behaviour.finish_reason)
+    return reply
+
+
+def _scripted_calls(behaviour: Behaviour, seed: int) -> tuple[ReplyToolCall, ...] | None:
+    if behaviour.scripted_calls is None:
+        return None
+    return tuple(
+        ReplyToolCall(
+            call.id or call_id(index, call.name, call.arguments, seed), call.name, call.arguments
+        )
+        for index, call in enumerate(behaviour.scripted_calls)
+    )
+
+
+def _own_calls(
+    body: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], topic: Topic, seed: int
+) -> tuple[ReplyToolCall, ...]:
+    # Once there are results they are answered, unless the client insists on calls.
+    if not body.get("tools"):
+        return ()
+    answered = messages[-1].get("role") == "tool"
+    if answered and body.get("tool_choice") in (None, "auto"):
+        return ()
+    return choose_calls(body, topic, seed)
+
+
+def _own_text(
+    body: Mapping[str, Any],
+    messages: Sequence[Mapping[str, Any]],
+    topic: Topic,
+    seed: int,
+    length: int | None,
+) -> str:
+    response_format = body.get("response_format") or {"type": "text"}
+    if response_format["type"] == "json_schema":
+        schema = response_format["json_schema"]["schema"]
+        value = fill_schema(schema, topic, seed, field="response_format.json_schema.schema")
+        return json.dumps(value, ensure_ascii=False)
+    if response_format["type"] == "json_object":
+        return _json_object(messages, topic, seed)
+    results = _tool_results(messages)
+    if results:
+        return tool_results_reply(results, topic.message, seed, length)
+    return template_reply(messages, seed, length)
+
+
+def _json_object(messages: Sequence[Mapping[str, Any]], topic: Topic, seed: int) -> str:
+    """An object like the schema or the example that the prompt shows, where it shows one."""
+    shown = next(_shown_objects(messages), None)
+    schema = {"type": "object", "properties": {"reply": {"type": "string"}}}
+    if shown is not None:
+        schema = shown if _is_schema(shown) else _schema_of(shown)
+    try:
+        value = fill_schema(schema, topic, seed, field="messages")
+    except InvalidRequestError:  # what looked like a schema was none
+        value = shown
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _shown_objects(messages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    decoder = json.JSONDecoder()
+    for message in reversed(messages):
+        text = text_of(message.get("content"))
+        at = text.find("{")
+        for _ in range(_MOST_BRACES):
+            if at < 0:
+                break
+            try:
+                value, end = decoder.raw_decode(text, at)
+            except (ValueError, RecursionError):
+                end = at + 1
+            else:
+                yield value
+            at = text.find("{", end)
+
+
+def _is_schema(value: Mapping[str, Any]) -> bool:
+    return value.get("type") == "object" or "$ref" in value or "properties" in value
+
+
+def _schema_of(example: Any) -> dict[str, Any]:
+    """A schema for values like the example."""
+    match example:
+        case dict():
+            parts = {key: _schema_of(value) for key, value in example.items()}
+            return {"type": "object", "properties": parts, "required": list(parts)}
+        case [first, *_]:
+            return {"type": "array", "items": _schema_of(first), "minItems": 1}
+    return {"type": _KINDS.get(type(example), "string")}
+
+
+def _tool_results(messages: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The names and results of the tools called since the user last spoke."""
+    names: dict[str, str] = {}
+    results: list[tuple[str, str]] = []
+    for message in messages:
+        if message.get("role") == "user":
+            results.clear()
+        for call in message.get("tool_calls") or ():
+            names[call["id"]] = call["function"]["name"]
+        if message.get("role") == "tool":
+            name = names.get(message["tool_call_id"], "tool")
+            results.append((name, _readable(text_of(message.get("content")))))
+    return results
+
+
+def _readable(result: str) -> str:
+    """A tool's JSON as a person would write it; other text as it is."""
+    try:
+        value = json.loads(result)
+    except ValueError:
+        return result
+    if isinstance(value, dict):
+        return "; ".join(
+            f"{key}: {part if isinstance(part, str) else json.dumps(part, ensure_ascii=False)}"
+            for key, part in value.items()
+        )
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _token_limit(body: Mapping[str, Any]) -> int | None:
+    limits = [body.get(name) for name in ("max_tokens", "max_completion_tokens")]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _stopped(reply: Reply, stop: str | Sequence[str] | None) -> Reply:
+    if not stop or not reply.text:
+        return reply
+    text = reply.text
+    for word in [stop] if isinstance(stop, str) else stop:
+        text = text.split(word, 1)[0] if word else text
+    return replace(reply, text=text)
+
+
+def _limited(reply: Reply, limit: int | None) -> Reply:
+    """The reply cut to `limit` tokens, in the middle of a tool call's arguments too."""
+    if limit is None:
+        return reply
+    left, cut = limit, False
+    text = reply.text
+    if text:
+        tokens = split_tokens(text)
+        cut = len(tokens) > left
+        text = "".join(tokens[:left])
+        left = max(0, left - len(tokens))
+    calls = []
+    for call in reply.tool_calls:
+        tokens = split_tokens(call.arguments)
+        if cut or not left:
+            cut = True
+            break
+        cut = len(tokens) > left
+        calls.append(replace(call, arguments="".join(tokens[:left])))
+        left = max(0, left - len(tokens))
+    if not cut:
+        return reply
+    return replace(reply, text=text, tool_calls=tuple(calls), finish_reason="length")
