@@ -4,7 +4,8 @@ Two ways to load a server, both bounded in time:
 
     burst   every user connects and sends one request, all at the same instant
     loop    every user keeps one connection and sends the next request when it has its reply;
-            users start spread over --spread seconds, and only what is sent after --warm-up counts
+            users start spread over --spread seconds, and replies that arrive within the
+            --seconds after the --warm-up count
 
 A user's time runs from the first attempt (connecting included) to the last byte of the reply.
 Prints one JSON object.
@@ -14,7 +15,6 @@ import argparse
 import asyncio
 import json
 import math
-import resource
 import socket
 import time
 from collections import Counter
@@ -29,7 +29,7 @@ class Tally:
 
     Attributes:
         answered: whole replies, whatever their status and whenever they came.
-        latencies_s: of the replies that count: status 200 and sent after the warm-up.
+        latencies_s: of the replies that count: status 200, and in a loop within the window.
         statuses: how many replies had which HTTP status.
         errors: connections refused, reset or closed in mid-reply, by name.
         unanswered: users who still waited when time was up.
@@ -90,10 +90,10 @@ class ReplyReader(asyncio.Protocol):
 class Load:
     """The users and what they have in common."""
 
-    def __init__(self, port: int, request: bytes, counts_from: float) -> None:
+    def __init__(self, port: int, request: bytes, window: tuple[float, float]) -> None:
         self._port = port
         self._request = request
-        self._counts_from = counts_from
+        self._window = window
         self.tally = Tally()
 
     async def ask_once(self) -> None:
@@ -106,11 +106,11 @@ class Load:
         except OSError as error:
             self.tally.errors[type(error).__name__] += 1
 
-    async def keep_asking(self, begin_at: float, end_at: float) -> None:
-        """One user of a loop; the last request is sent before `end_at`."""
+    async def keep_asking(self, begin_at: float) -> None:
+        """One user of a loop; the last request is sent before the window closes."""
         await asyncio.sleep(max(0.0, begin_at - time.perf_counter()))
         reader = None
-        while (started := time.perf_counter()) < end_at:
+        while (started := time.perf_counter()) < self._window[1]:
             try:
                 if reader is None or not reader.is_open:
                     reader = await self._connect()
@@ -133,8 +133,9 @@ class Load:
         status, stays_open = await reader.send(self._request)
         self.tally.answered += 1
         self.tally.statuses[status] += 1
-        if status == 200 and started >= self._counts_from:
-            self.tally.latencies_s.append(time.perf_counter() - started)
+        now = time.perf_counter()
+        if status == 200 and self._window[0] <= now < self._window[1]:
+            self.tally.latencies_s.append(now - started)
         return stays_open
 
 
@@ -144,34 +145,29 @@ async def run(arguments: argparse.Namespace) -> dict:
         f"POST {arguments.path} HTTP/1.1\r\nHost: 127.0.0.1:{arguments.port}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    started = time.perf_counter()
+    started, cpu_s = time.perf_counter(), time.process_time()
     users = range(arguments.users)
     if arguments.mode == "burst":
-        load = Load(arguments.port, head.encode() + body, started)
+        load = Load(arguments.port, head.encode() + body, (started, math.inf))
         tasks = [asyncio.ensure_future(load.ask_once()) for _ in users]
     else:
-        load = Load(arguments.port, head.encode() + body, started + arguments.warm_up)
+        opens = started + arguments.warm_up
+        load = Load(arguments.port, head.encode() + body, (opens, opens + arguments.seconds))
         step_s = arguments.spread / arguments.users
-        end_at = started + arguments.warm_up + arguments.seconds
-        tasks = [
-            asyncio.ensure_future(load.keep_asking(started + user * step_s, end_at))
-            for user in users
-        ]
+        tasks = [asyncio.ensure_future(load.keep_asking(started + user * step_s)) for user in users]
     _, waiting = await asyncio.wait(tasks, timeout=arguments.limit)
     load.tally.unanswered = len(waiting)
     for task in waiting:
         task.cancel()
-    elapsed_s = time.perf_counter() - started
     await asyncio.gather(*tasks, return_exceptions=True)
     for task in tasks:
         if not task.cancelled() and task.exception() is not None:
             raise task.exception()
-    return summary(load.tally, elapsed_s)
+    return summary(load.tally) | {"own_cpu_s": time.process_time() - cpu_s}
 
 
-def summary(tally: Tally, elapsed_s: float) -> dict:
+def summary(tally: Tally) -> dict:
     latencies_s = sorted(tally.latencies_s)
-    used = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "answered": tally.answered,
         "counted": len(latencies_s),
@@ -182,8 +178,6 @@ def summary(tally: Tally, elapsed_s: float) -> dict:
         "statuses": dict(tally.statuses),
         "errors": dict(tally.errors),
         "unanswered": tally.unanswered,
-        "elapsed_s": elapsed_s,
-        "own_cpu_s": used.ru_utime + used.ru_stime,
     }
 
 

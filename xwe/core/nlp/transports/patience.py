@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 from types import TracebackType
 
 from xwe.core.nlp.completion import TimeLimits
@@ -68,30 +69,66 @@ class Patience:
 
 
 class Watchdog:
-    """Ends an await that outlasts an attempt's patience.
+    """Barks when a wait outlasts an attempt's patience.
 
-    ::
+    A stream is thousands of short waits, and a timer for each would cost more than the reading.
+    So there is one timer, which looks at the clock when it fires and sets itself anew.
 
-        watchdog = Watchdog(patience, loop)
-        try:
-            with watchdog:                 # TimeoutError when the patience ends in here
-                chunk = await read()
-        finally:
-            watchdog.close()
-
-    It is `asyncio.timeout` for a stream of thousands of short reads: one timer for all of them,
-    which looks at the clock when it fires and sets itself anew, where a timer for each read would
-    cost more than the read.
+    Args:
+        patience: of the attempt.
+        loop: the running one.
+        bark: called once, on the loop, while the wait is on.
     """
 
-    __slots__ = ("_barked", "_cancelling", "_due", "_loop", "_patience", "_task", "_timer")
+    __slots__ = ("_bark", "_loop", "_patience", "_since", "_timer")
 
-    def __init__(self, patience: Patience, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, patience: Patience, loop: asyncio.AbstractEventLoop, bark: Callable[[], None]
+    ) -> None:
         self._patience = patience
         self._loop = loop
-        self._task: asyncio.Task[object] | None = None
+        self._bark = bark
+        self._since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
+
+    def begin(self) -> None:
+        """A wait begins."""
+        self._since = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._patience.due(self._since), self._look)
+
+    def end(self) -> None:
+        """The wait is over."""
+        self._since = None
+
+    def close(self) -> None:
+        """Nothing to watch any more; also where the patience has changed, before the next wait."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._since is None:
+            return  # the reader is busy elsewhere; its next wait sets the timer
+        due = self._patience.due(self._since)
+        if self._loop.time() < due:
+            self._timer = self._loop.call_at(due, self._look)
+        else:
+            self._bark()
+
+
+class PatientWait:
+    """`asyncio.timeout` with an attempt's patience: TimeoutError when that ends within it.
+
+    One that is used again and again costs less than as many timeouts.
+    """
+
+    __slots__ = ("_barked", "_cancelling", "_task", "_watchdog")
+
+    def __init__(self, patience: Patience, loop: asyncio.AbstractEventLoop) -> None:
+        self._watchdog = Watchdog(patience, loop, self._cancel)
+        self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._barked = False
 
@@ -101,12 +138,7 @@ class Watchdog:
             raise RuntimeError("A transport must be awaited in a task.")
         self._task = task
         self._cancelling = task.cancelling()
-        self._due = self._patience.due(self._loop.time())
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._look)
-        elif self._timer.when() > self._due:
-            self._timer.cancel()
-            self._timer = self._loop.call_at(self._due, self._look)
+        self._watchdog.begin()
 
     def __exit__(
         self,
@@ -114,6 +146,7 @@ class Watchdog:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._watchdog.end()
         task, self._task = self._task, None
         if self._barked and task is not None:
             self._barked = False
@@ -121,18 +154,15 @@ class Watchdog:
             if task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
                 raise TimeoutError from exc
 
-    def close(self) -> None:
-        """No more awaits to watch."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def renew(self) -> None:
+        """The patience has changed."""
+        self._watchdog.close()
 
-    def _look(self) -> None:
-        self._timer = None
-        if self._task is None:
-            return  # the reader is busy elsewhere; its next wait sets the timer
-        if self._loop.time() < self._due:
-            self._timer = self._loop.call_at(self._due, self._look)
-            return
-        self._barked = True
-        self._task.cancel()
+    def close(self) -> None:
+        """No more waits."""
+        self._watchdog.close()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._barked = True
+            self._task.cancel()

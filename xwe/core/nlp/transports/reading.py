@@ -92,12 +92,25 @@ class DeltaReader:
             self._end()
             return []
         self._received += len(chunk)
-        deltas: list[Delta] = []
         if self._received > MAX_BODY_BYTES:
             self.fail(_too_large("stream"), "too_large")
-            return deltas
+            return []
+        deltas: list[Delta] = []
         try:
-            self._take(self._decoder.feed(chunk), deltas)
+            for data in self._decoder.feed(chunk):
+                if data == DONE:
+                    self._end()
+                    break
+                delta = parse_delta(data, self._hidden) if data else None
+                if delta is None:
+                    continue
+                deltas.append(delta)
+                self._any_delta = True
+                if delta.finish_reason is not None:
+                    self.finished = True
+                if delta.usage is not None and self.finished:
+                    self.done = True
+                    break
         except StreamInterruptedError as error:
             self.fail(ProviderBadReplyError(error.message), "too_large")
         except ProviderError as error:
@@ -115,7 +128,8 @@ class DeltaReader:
         was_done, self.done = self.done, True
         if was_done or self.finished:
             return
-        error.__cause__ = cause
+        if cause is not None:
+            error.__cause__ = cause
         if self._any_delta:
             self._failure = StreamInterruptedError(
                 f"The reply broke off. {error.message}", reason=reason
@@ -128,22 +142,6 @@ class DeltaReader:
         """Raise what went wrong, if anything did."""
         if self._failure is not None:
             raise self._failure
-
-    def _take(self, events: list[bytes], deltas: list[Delta]) -> None:
-        for data in events:
-            if data == DONE:
-                self._end()
-                return
-            delta = parse_delta(data, self._hidden) if data else None
-            if delta is None:
-                continue
-            deltas.append(delta)
-            self._any_delta = True
-            if delta.finish_reason is not None:
-                self.finished = True
-            if delta.usage is not None and self.finished:
-                self.done = True
-                return
 
     def _end(self) -> None:
         if self._any_delta:
