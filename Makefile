@@ -18,9 +18,10 @@ IS_GOOD := import sys, ensurepip, venv; \
 RUN_STAMP := $(VENV)/installed-run
 DEV_STAMP := $(VENV)/installed-dev
 BENCH_STAMP := $(BENCH_VENV)/installed
-$(foreach stamp,$(RUN_STAMP) $(DEV_STAMP) $(BENCH_STAMP),$(if $(and \
-	$(wildcard $(dir $(stamp))bin/python),$(findstring ($(CURDIR)),$(file < $(stamp)))),,$(shell \
-	rm -f $(stamp))))
+is_stale = $(if $(wildcard $(dir $(1))bin/python),$(shell \
+	grep -qsxF "$(CURDIR)" $(1) || echo stale),stale)
+$(foreach stamp,$(RUN_STAMP) $(DEV_STAMP) $(BENCH_STAMP),\
+	$(if $(call is_stale,$(stamp)),$(shell rm -f $(stamp))))
 
 .PHONY: help
 help: ## what can be made
@@ -71,21 +72,21 @@ define install
 	install python3 python3-venv). PYTHON=/path/to/python make ... uses another one."; exit 1; }
 	@echo "xwe: installing $(2) into $(1), once ..."
 	@$(1)/bin/python $(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(1)
-	@$(1)/bin/python $(PIP) install --quiet --require-hashes -r $(2)
-	@$(1)/bin/python $(PIP) install --quiet --no-deps --no-build-isolation \
+	@$(1)/bin/python $(PIP) install -qq --require-hashes -r $(2)
+	@$(1)/bin/python $(PIP) install -qq --no-deps --no-build-isolation \
 		--config-settings editable_mode=compat -e .
 endef
 
 $(RUN_STAMP): requirements/run.lock pyproject.toml
 	$(call install,$(VENV),$<)
-	@echo "($(CURDIR))" > $@
+	@echo "$(CURDIR)" > $@
 
 # Holds the other set too.
 $(DEV_STAMP): requirements/dev.lock pyproject.toml
 	$(call install,$(VENV),$<)
-	@echo "($(CURDIR))" > $(RUN_STAMP)
-	@echo "($(CURDIR))" > $@
+	@echo "$(CURDIR)" > $(RUN_STAMP)
+	@echo "$(CURDIR)" > $@
 
 $(BENCH_STAMP): requirements/bench.lock pyproject.toml
 	$(call install,$(BENCH_VENV),$<)
-	@echo "($(CURDIR))" > $@
+	@echo "$(CURDIR)" > $@

@@ -20,6 +20,7 @@ STATEMENTS = {
     "import openai": "import openai",
     "import litellm": "import litellm",
 }
+IMPORT_GOAL, WORKER_GOAL = Goal(50, "ms", 0), Goal(90, "MB", 0)
 
 
 def import_tables(scale: Scale) -> list[Table]:
@@ -50,7 +51,7 @@ def _imports(scale: Scale) -> Table:
                 f"**{name}**" if "xwe" in name else name,
                 figure(wall, 0),
                 figure(cpu_ms[name] - cpu_ms[BARE], 0),
-                verdicts(*[(Goal(50, "ms", 0), wall)] if name == "import xwe" else ()),
+                verdicts((IMPORT_GOAL if name == "import xwe" else None, wall)),
             )
     return table
 
@@ -82,6 +83,6 @@ def _idle_workers() -> Table:
             table.add(
                 f"**{server.name}**" if server is XWE else server.name,
                 figure(memory_mb, 0),
-                verdicts(*[(Goal(90, "MB", 0), memory_mb)] if server is XWE else ()),
+                verdicts((WORKER_GOAL if server is XWE else None, memory_mb)),
             )
     return table

@@ -29,15 +29,19 @@ class Scale:
     prompts: int
     imports: int
 
+    @property
+    def runs(self) -> str:
+        return "one run" if self.repeats == 1 else f"the median of {self.repeats} runs"
+
 
 QUICK = Scale(
     name="quick",
     repeats=1,
-    calls=1_280,
+    calls=960,
     streams_each=1,
     bursts=1,
     users=(10, 1000),
-    loop_s=4,
+    loop_s=3,
     prompts=5_000,
     imports=3,
 )

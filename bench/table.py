@@ -59,6 +59,13 @@ def figure(value: float | None, decimals: int = 2) -> str:
     return NONE if value is None else f"{value:,.{decimals}f}"
 
 
-def verdicts(*judged: tuple[Goal, float | None]) -> str:
-    """All goals of a row in one cell."""
-    return "; ".join(goal.verdict(measured) for goal, measured in judged) or NONE
+def spread(values: Sequence[float], decimals: int) -> str:
+    """The least and the most of several; nothing to say about one."""
+    if len(values) < 2:
+        return NONE
+    return f"{min(values):,.{decimals}f}–{max(values):,.{decimals}f}"
+
+
+def verdicts(*judged: tuple[Goal | None, float | None]) -> str:
+    """All goals of a row in one cell; None where there is no goal."""
+    return "; ".join(goal.verdict(value) for goal, value in judged if goal is not None) or NONE

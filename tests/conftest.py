@@ -22,8 +22,9 @@ REQUIRE_SERVICES = "XWE_REQUIRE_SERVICES"
 SERVICE_PORTS = {"postgresql": 5432, "redis": 6379}
 
 # The process keeps these for its life: the resident loop and what belongs to it.
-RESIDENT_THREADS = ("xwe-loop", "xwe-watchdog", "xwe-global", "asyncio_", "MainThread")
+RESIDENT_THREADS = ("xwe-loop", "xwe-watchdog", "xwe-global", "asyncio_", "uvloop_", "MainThread")
 LEAK_GRACE_S = 3.0
+LISTENING = "0A"  # as /proc/net/tcp has it
 
 _SETTINGS = re.compile(r"(LLM_|XWE_(?!REQUIRE_SERVICES)).*|[A-Z]+_API_KEY|HOST|PORT")
 
@@ -56,38 +57,49 @@ def _missing(item: pytest.Item) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def leak_guard() -> Iterator[None]:
     """Fails a test that leaves a thread or a TCP socket behind."""
-    threads, sockets = set(threading.enumerate()), _tcp_sockets()
+    threads, sockets = set(threading.enumerate()), _sockets()
     yield
     deadline = time.monotonic() + LEAK_GRACE_S
-    while left := _left(threads, sockets):
+    while left := [*_stray_threads(threads), *_stray_connections(sockets)]:
         if time.monotonic() > deadline:
             pytest.fail("left behind: " + ", ".join(left))
-        time.sleep(
-            0.005
-        )  # closing is somebody else's work by now, and tells nobody when it is done
+        time.sleep(0.005)  # closing is somebody else's work by now, and nobody tells of its end
 
 
-def _left(threads: set[threading.Thread], sockets: set[str]) -> list[str]:
-    strays = [
+def _stray_threads(known: set[threading.Thread]) -> list[str]:
+    return [
         f"thread {thread.name}"
         for thread in threading.enumerate()
-        if thread not in threads and not thread.name.startswith(RESIDENT_THREADS)
+        if thread not in known and not thread.name.startswith(RESIDENT_THREADS)
     ]
-    return strays + [f"TCP {name}" for name in _tcp_sockets() - sockets]
 
 
-def _tcp_sockets() -> set[str]:
-    """This process's TCP sockets, where the system lists them (Linux)."""
-    descriptors = Path("/proc/self/fd")
-    if not descriptors.exists():
-        return set()
+def _stray_connections(known: set[str]) -> list[str]:
+    new = _sockets() - known
+    if not new:
+        return []
+    tcp = {name: (port, state) for name, port, state in _tcp_table()}
+    # A server of the whole module keeps the connections that its clients keep.
+    served = {port for name, (port, state) in tcp.items() if name in known and state == LISTENING}
+    return [name for name in new if name in tcp and tcp[name][0] not in served]
+
+
+def _sockets() -> set[str]:
+    """This process's sockets by the system's name, where it tells (Linux)."""
     own = set()
-    for descriptor in descriptors.iterdir():
-        with contextlib.suppress(OSError):  # the listing's own descriptor is gone by now
-            own.add(os.readlink(descriptor))
-    tables = (Path("/proc/net", name).read_text().splitlines()[1:] for name in ("tcp", "tcp6"))
-    rows = (row.split() for table in tables for row in table)
-    return {f"socket:[{row[9]}]" for row in rows} & own
+    with contextlib.suppress(FileNotFoundError):
+        for descriptor in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):  # the listing's own descriptor is gone by now
+                own.add(str(descriptor.readlink()))
+    return {name for name in own if name.startswith("socket:")}
+
+
+def _tcp_table() -> Iterator[tuple[str, str, str]]:
+    """Name, local port and state of every TCP socket of the machine."""
+    for version in ("tcp", "tcp6"):
+        for line in Path("/proc/net", version).read_text().splitlines()[1:]:
+            row = line.split()
+            yield f"socket:[{row[9]}]", row[1].rpartition(":")[2], row[3]
 
 
 @pytest.fixture(scope="module")

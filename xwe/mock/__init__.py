@@ -4,10 +4,30 @@
 
     with MockServer(Behaviour(latency_s=0.1)) as server:
         ...  # server.base_url, server.script(...), server.requests
+
+The names are imported when they are first used: `xwe mock --help` needs no web server.
 """
 
-from xwe.mock.behaviour import Behaviour, ScriptedToolCall
-from xwe.mock.embedded import MockServer
-from xwe.mock.recorder import ReceivedRequest
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xwe.mock.behaviour import Behaviour, ScriptedToolCall
+    from xwe.mock.embedded import MockServer
+    from xwe.mock.recorder import ReceivedRequest
 
 __all__ = ["Behaviour", "MockServer", "ReceivedRequest", "ScriptedToolCall"]
+
+_HOMES = {
+    "Behaviour": "xwe.mock.behaviour",
+    "MockServer": "xwe.mock.embedded",
+    "ReceivedRequest": "xwe.mock.recorder",
+    "ScriptedToolCall": "xwe.mock.behaviour",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value

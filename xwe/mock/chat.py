@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from xwe.errors import InvalidRequestError
 from xwe.mock.behaviour import Behaviour
@@ -14,6 +14,7 @@ from xwe.mock.delivery import Delivery, grouped, plain_delivery, stream_delivery
 from xwe.mock.demo_model import answer
 from xwe.mock.exchange import Exchange
 from xwe.mock.faults import fail_at_once, fail_within_reply, fails_at_once
+from xwe.mock.pacer import Pacer
 from xwe.mock.protocol import Envelope, Refusal, Reply, encode_completion
 from xwe.mock.validation import find_refusal
 
@@ -28,10 +29,15 @@ class Chat:
         self._behaviour = behaviour
         self._scripted: deque[Behaviour] = deque()
         self._ids = itertools.count(1)
+        self._pacer = Pacer()
 
     def script(self, *behaviours: Behaviour) -> None:
         """Behave so for the next requests, one each, and then as before. Thread-safe."""
         self._scripted.extend(behaviours)
+
+    def forget_script(self) -> None:
+        """Behave as by default from the next request on. Thread-safe."""
+        self._scripted.clear()
 
     async def serve(self, exchange: Exchange, body: Any) -> web.StreamResponse:
         """Answer one request, or fail as asked."""
@@ -68,21 +74,25 @@ class Chat:
         exchange.write_bytes = behaviour.write_bytes
         if body.get("stream"):
             delivery = stream_delivery(envelope, reply, behaviour)
-            send = fail_within_reply if is_broken else _send_stream
-            return await send(exchange, behaviour, delivery)
+            if is_broken:
+                return await fail_within_reply(exchange, behaviour, delivery)
+            return await self._send_stream(exchange, behaviour, delivery)
         if is_broken:
             return await fail_within_reply(exchange, behaviour, plain_delivery(envelope, reply))
         return await exchange.send(200, encode_completion(envelope, reply))
 
-
-async def _send_stream(
-    exchange: Exchange, behaviour: Behaviour, delivery: Delivery
-) -> web.StreamResponse:
-    await exchange.begin(delivery.content_type)
-    closing = b"".join(delivery.closing)
-    if behaviour.tokens_per_s is None:
-        return await exchange.end(b"".join((delivery.opening, *delivery.pieces, closing)))
-    await exchange.write(delivery.opening)
-    pieces, due = grouped(delivery.pieces, delivery.due, behaviour.events_per_write)
-    await exchange.write_paced(pieces, due, behaviour.tokens_per_s)
-    return await exchange.end(closing)
+    async def _send_stream(
+        self, exchange: Exchange, behaviour: Behaviour, delivery: Delivery
+    ) -> web.StreamResponse:
+        await exchange.begin(delivery.content_type)
+        closing = b"".join(delivery.closing)
+        rate = behaviour.tokens_per_s
+        if rate is None:
+            return await exchange.end(b"".join((delivery.opening, *delivery.pieces, closing)))
+        await exchange.write(delivery.opening)
+        pieces, due = grouped(delivery.pieces, delivery.due, behaviour.events_per_write)
+        if exchange.write_bytes is not None or exchange.request.version < HttpVersion11:
+            await exchange.write_paced(pieces, due, rate)
+        else:
+            await self._pacer.send(exchange.request, pieces, due, rate)
+        return await exchange.end(closing)

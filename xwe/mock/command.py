@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from dataclasses import fields
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 
@@ -17,9 +17,11 @@ from xwe.mock.behaviour import (
     ToolArguments,
     ToolCallShape,
 )
-from xwe.mock.server import ModelServer
 
-DEFAULT_PORT: Final = 8080
+if TYPE_CHECKING:
+    from xwe.mock.server import ModelServer
+
+DEFAULT_PORT: Final = 8001
 # Where the system cannot wake us when the parent dies, we look this often.
 _LOOK_EVERY_S: Final = 1.0
 
@@ -89,6 +91,8 @@ def mock_command(
     except InvalidRequestError as error:
         flag = next(flag for flag, name, *_ in _OPTIONS if name == error.field)
         raise click.BadParameter(error.message, param_hint=flag) from None
+    from xwe.mock.server import ModelServer  # noqa: PLC0415 - `--help` needs no web server
+
     with asyncio.Runner(loop_factory=_new_event_loop) as runner:
         try:
             runner.run(_serve(ModelServer(behaviour, api_key=api_key), host, port, parent_pid))
@@ -105,7 +109,7 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _serve(server: ModelServer, host: str, port: int, parent_pid: int | None) -> None:
+async def _serve(server: "ModelServer", host: str, port: int, parent_pid: int | None) -> None:
     """Serve until a signal comes or the parent has ended."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -74,12 +74,17 @@ class MockServer:
         return self._log.requests
 
     def forget_requests(self) -> None:
-        """Start counting anew."""
+        """Start the list of requests anew."""
         self._log.clear()
 
     def script(self, *behaviours: Behaviour) -> None:
         """Behave so for the next chat requests, one each, in order; then as before."""
         self._server.script(*behaviours)
+
+    def reset(self) -> None:
+        """Forget the requests so far and what is left of the script."""
+        self._server.forget_script()
+        self._log.clear()
 
     def wait_until(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> None:
         """Block until `predicate()` is true; it is asked again whenever a request changes.

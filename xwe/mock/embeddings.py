@@ -10,7 +10,11 @@ from typing import Final
 
 DEFAULT_DIMENSIONS: Final = 256
 MAX_DIMENSIONS: Final = 4096
-_SIZES: Final = (1, 2, 3)
+# How much a run of one, two or three characters says about its text: a letter little, a word's
+# part more; of Chinese a character is a word already, and longer runs are rarely shared.
+_LETTERS: Final = (0.5, 2.0, 3.0)
+_CHARACTERS: Final = (3.0, 2.0, 0.5)
+_FIRST_CHARACTER: Final = "\u2e80"
 
 
 @lru_cache(maxsize=256)
@@ -22,12 +26,13 @@ def embed(text: str, dimensions: int = DEFAULT_DIMENSIONS) -> tuple[float, ...]:
     """
     normal = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     vector = [0.0] * dimensions
-    for size in _SIZES:
+    for size in range(1, len(_LETTERS) + 1):
         for start in range(max(1, len(normal) - size + 1)):
-            checksum = zlib.crc32(normal[start : start + size].encode("utf-8", "replace"))
-            sign = 1.0 if checksum & 1 else -1.0
-            # Longer runs say more about a text than single letters do.
-            vector[(checksum >> 1) % dimensions] += sign * size
+            run = normal[start : start + size]
+            checksum = zlib.crc32(run.encode("utf-8", "replace"))
+            weights = _CHARACTERS if run >= _FIRST_CHARACTER else _LETTERS
+            sign = 1 if checksum & 1 else -1
+            vector[(checksum >> 1) % dimensions] += sign * weights[size - 1]
     length = math.sqrt(sum(x * x for x in vector))
     if not length:  # the signs cancelled each other out
         vector[0], length = 1.0, 1.0

@@ -99,33 +99,19 @@ class Exchange:
             return
         for start in range(0, len(data), self.write_bytes):
             await response.write(data[start : start + self.write_bytes])
-            # A turn of the loop, so that each write is a packet of its own.
+            # A turn of the loop: the writes of one turn may leave in one packet.
             await asyncio.sleep(0)
 
     async def write_paced(
         self, pieces: Sequence[bytes], due: Sequence[int], tokens_per_s: float | None
     ) -> None:
-        """Send each piece when its token is due; those that are late go together.
-
-        The schedule is the clock's: a late piece does not delay the ones after it.
-        """
-        if tokens_per_s is None:
-            if pieces:
-                await self.write(b"".join(pieces))
-            return
+        """Send each piece by itself, when its token is due."""
         clock = asyncio.get_running_loop().time
         started = clock()
-        sent, count = 0, len(pieces)
-        while sent < count:
-            wait_s = started + due[sent] / tokens_per_s - clock()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            now = (clock() - started) * tokens_per_s
-            end = sent + 1
-            while end < count and due[end] <= now:
-                end += 1
-            await self.write(pieces[sent] if end == sent + 1 else b"".join(pieces[sent:end]))
-            sent = end
+        for piece, tokens in zip(pieces, due, strict=True):
+            if tokens_per_s is not None:
+                await asyncio.sleep(started + tokens / tokens_per_s - clock())
+            await self.write(piece)
 
     async def drip(self, data: bytes, interval_s: float) -> None:
         """Send one byte every `interval_s`."""
@@ -140,25 +126,22 @@ class Exchange:
 
     async def close(self) -> NoReturn:
         """Close the connection in order, wherever the reply is."""
-        self.finished()
-        self._broken_off = True
-        transport = self.request.transport
-        if transport is not None:
-            transport.close()
-        await self.hang()  # the lost connection cancels this task
+        await self._break_off()
 
     async def reset(self) -> NoReturn:
         """Reset the connection, after what was written has left."""
-        self.finished()
-        self._broken_off = True
         transport = self.request.transport
         if transport is not None:
-            transport.set_write_buffer_limits(0)
-            await self.request.writer.drain()
             sock: socket.socket = transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            transport.abort()
-        await self.hang()
+        await self._break_off()
+
+    async def _break_off(self) -> NoReturn:
+        self.finished()
+        self._broken_off = True
+        if self.request.transport is not None:
+            self.request.transport.close()
+        await self.hang()  # the lost connection cancels this task
 
     def _begun(self) -> web.StreamResponse:
         if self._response is None:

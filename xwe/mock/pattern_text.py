@@ -23,8 +23,12 @@ _CLASSES: Final = {
     "S": _PLAIN,
 }
 _CONTROLS: Final = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "0": "\0"}
-# A repetition without an upper bound goes at most so far beyond its lower one.
-_MOST_STRETCH: Final = 64
+# Longer texts than any schema's author means; nested repetitions multiply.
+_MOST_CHARACTERS: Final = 100_000
+# Repetitions are made longer step by step up to here, and then once as long as the text.
+_MOST_STEPS: Final = 64
+# A pattern that is bound to the text's end cannot be met by padding the text.
+_CLOSED: Final = re.compile(r"\$|\\[Zz]")
 _REPEAT: Final = re.compile(r"\{(\d+)(?:(,)(\d*))?\}")
 
 
@@ -72,29 +76,42 @@ def matching_text(
     try:
         node = _Parser(pattern).parse()
         wanted = re.compile(pattern)
-    except (_UnsupportedPatternError, re.error):
+        for stretch in (*range(min(least, _MOST_STEPS) + 2), least):
+            text = _Writer(rng, stretch).write(node)
+            if len(text) < least and not _CLOSED.search(pattern):
+                text += "x" * (least - len(text))
+            fits = least <= len(text) and (most is None or len(text) <= most)
+            if fits and wanted.search(text):
+                return text
+    except (_UnsupportedPatternError, re.error, ValueError, OverflowError, RecursionError):
         return None
-    for stretch in range(max(least, 1) + 2):
-        text = _generate(node, rng, stretch)
-        for candidate in (text, text + "x" * (least - len(text))):
-            fits = least <= len(candidate) and (most is None or len(candidate) <= most)
-            if fits and wanted.search(candidate):
-                return candidate
     return None
 
 
-def _generate(node: _Node, rng: random.Random, stretch: int) -> str:
-    match node:
-        case _Chars(choices):
-            return rng.choice(choices)
-        case _Sequence(parts):
-            return "".join(_generate(part, rng, stretch) for part in parts)
-        case _Choice(branches):
-            return _generate(rng.choice(branches), rng, stretch)
-        case _Repeat(part, least, most):
-            longest = least + _MOST_STRETCH if most is None else most
-            count = min(longest, max(least, stretch))
-            return "".join(_generate(part, rng, stretch) for _ in range(count))
+class _Writer:
+    """Writes one text, its open repetitions at least `stretch` times where they may."""
+
+    def __init__(self, rng: random.Random, stretch: int) -> None:
+        self._rng, self._stretch = rng, stretch
+        self._room = _MOST_CHARACTERS
+
+    def write(self, node: _Node) -> str:
+        match node:
+            case _Chars(choices):
+                self._room -= 1
+                if self._room < 0:
+                    raise _UnsupportedPatternError
+                return self._rng.choice(choices)
+            case _Sequence(parts):
+                return "".join(map(self.write, parts))
+            case _Choice(branches):
+                return self.write(self._rng.choice(branches))
+            case _Repeat(part, least, most):
+                count = max(least, self._stretch)
+                count = count if most is None else min(most, count)
+                if count > self._room:
+                    raise _UnsupportedPatternError
+                return "".join(self.write(part) for _ in range(count))
 
 
 class _Parser:

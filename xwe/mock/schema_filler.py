@@ -30,7 +30,7 @@ _TERSE_DEPTH: Final = 10
 _TERSE_NODES: Final = 2_000
 _MOST_DEPTH: Final = 80
 # All attempts at one schema together: an event loop waits for them.
-_MOST_NODES: Final = 50_000
+_MOST_NODES: Final = 20_000
 _MOST_LENGTH: Final = 100_000
 _MOST_ITEMS: Final = 10_000
 _USUAL_ITEMS: Final = 2
@@ -66,7 +66,8 @@ def fill_schema(schema: Schema, topic: Topic, seed: int, *, field: str) -> Any:
                 return value
         except _DeadEndError:
             continue
-        except (Unresolvable, re.error, RecursionError):
+        except (Unresolvable, re.error, RecursionError, AttributeError):
+            # The last is what the validator raises for a reference to something that is no schema.
             break
     raise InvalidRequestError(
         "The demo model found no value that is valid against this schema.", field=field
@@ -198,7 +199,7 @@ class _Filler:
             return kinds
         if kinds is None:
             likely = (n for n, words in _KINDS_BY_KEYWORD if any(w in schema for w in words))
-            return next(likely, "string")
+            return next(likely, "string" if self._likely else self._rng.choice(_KIND_WEIGHTS))
         if not kinds:
             raise _DeadEndError
         if self._terse:
@@ -291,7 +292,7 @@ class _Filler:
         for number in range(2, tries):
             if value not in others:
                 break
-            value = self.value(schema, f"{key} {number}" if number % 2 else key)
+            value = self.value(schema, f"{key} {len(others) + number}" if number % 2 else key)
         self._likely = likely
         return value
 

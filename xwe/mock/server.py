@@ -72,6 +72,10 @@ class ModelServer:
         """Behave so for the next chat requests, one each, and then as before. Thread-safe."""
         self._chat.script(*behaviours)
 
+    def forget_script(self) -> None:
+        """Behave as by default from the next request on. Thread-safe."""
+        self._chat.forget_script()
+
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which is a free one where `port` is 0.
 
@@ -92,15 +96,16 @@ class ModelServer:
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        self._stopping = True
+        self._stopping = True  # also for a request that has come and not been looked at
         for task in self._serving:
             task.cancel()
         await runner.cleanup()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         task = asyncio.current_task()
-        if task is not None:
-            self._serving.add(task)
+        if task is None or self._stopping:
+            raise asyncio.CancelledError
+        self._serving.add(task)
         exchange = Exchange(request, self._log)
         try:
             return await self._route(exchange)
@@ -110,8 +115,7 @@ class ModelServer:
             # A failed write is no error of ours: end like every request whose client left.
             raise asyncio.CancelledError from None
         finally:
-            if task is not None:
-                self._serving.discard(task)
+            self._serving.discard(task)
 
     async def _route(self, exchange: Exchange) -> web.StreamResponse:
         request = exchange.request

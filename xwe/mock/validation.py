@@ -242,7 +242,10 @@ def _check_tool(tool: Any, where: str) -> Refusals:
 def _check_schema(schema: Any, where: str) -> Refusals:
     if not isinstance(schema, dict):
         yield Refusal(f"{where} must be an object.", where)
-    fault = _schema_fault(orjson.dumps(schema))
+    try:
+        fault = _schema_fault(orjson.dumps(schema))
+    except (orjson.JSONEncodeError, RecursionError):
+        fault = "it is nested too deeply."
     if fault is not None:
         yield Refusal(f"{where} is not a JSON Schema: {fault}", where)
 
@@ -254,8 +257,6 @@ def _schema_fault(encoded: bytes) -> str | None:
         Draft202012Validator.check_schema(orjson.loads(encoded))
     except SchemaError as error:
         return f"{error.message:.200}"
-    except RecursionError:
-        return "it is nested too deeply."
     return None
 
 

@@ -1,5 +1,7 @@
 """The application factory."""
 
+import atexit
+
 from xwe.bootstrap import Services, build_services
 from xwe.settings import Settings, load_settings
 from xwe.web import errors, hooks
@@ -12,13 +14,15 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
 
     Args:
         settings: those of `services` where they are given, else read from the environment.
-        services: what the routes call; built from `settings` unless given. A test hands in its own.
+        services: what the routes call, and the caller's to close. Unless given, they are built
+            from `settings` and closed when the process ends.
 
     Raises:
         SettingsError: the environment has a value that cannot be used.
     """
     if services is None:
         services = build_services(load_settings() if settings is None else settings)
+        atexit.register(services.close)
     app = Application(services.settings if settings is None else settings, services)
     hooks.init_app(app)
     errors.init_app(app)

@@ -1,6 +1,7 @@
 """The built-in model server as a child of the web server's master process."""
 
 import logging
+import os
 import select
 import subprocess
 import sys
@@ -13,81 +14,96 @@ from urllib.parse import urlsplit
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 
-# One that dies this soon after its start will not live longer next time.
+# A wait that one notices and does not mind, and a pace that one can read along with.
+PACE = ("--latency", "0.3", "--tokens-per-second", "40")
+
+# One that dies so often, so soon after its start, will not live longer next time.
 SHORTEST_LIFE_S = 10.0
+MOST_SHORT_LIVES = 3
 
 
 class BuiltInModel:
-    """The model server that is used where no other is set, in a process of its own.
+    """`xwe mock` in a process of its own, for where no other model is set.
 
-    It is started again when it dies, on the same port, since the workers know that address. Its
-    standard input is a pipe that this process and its workers hold open, so that it ends when
-    they have all gone, however they went.
+    It is started again when it dies, on the same port, since the workers know that address. It
+    ends by itself when this process is gone, however that went.
     """
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self._started_at = 0.0
+        self._watcher: threading.Thread | None = None
         self._stopping = threading.Event()
 
     def start(self) -> str:
-        """Start it, and return its base URL once it answers there.
+        """Start it, and return its base URL once it listens there.
 
         Raises:
             RuntimeError: it did not start.
         """
-        base_url = self._launch(port=0)
+        self._process, base_url = _launch(port=0)
         port = urlsplit(base_url).port or 0
-        threading.Thread(target=self._watch, args=(port,), name="xwe-model", daemon=True).start()
+        self._watcher = threading.Thread(
+            target=self._watch, args=(self._process, port), name="xwe-model", daemon=True
+        )
+        self._watcher.start()
         return base_url
 
     def stop(self) -> None:
         """End it and wait until it is gone. Idempotent."""
         self._stopping.set()
-        process, self._process = self._process, None
-        if process is None:
+        if self._process is None or self._watcher is None:
             return
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        self._process.terminate()
+        self._watcher.join(STOP_TIMEOUT_S)
+        if self._watcher.is_alive():
+            self._process.kill()
+            self._watcher.join()
 
-    def _launch(self, port: int) -> str:
-        process = subprocess.Popen(  # noqa: S603 - our own module, under our own interpreter
-            [sys.executable, "-m", "xwe.cli.model_server", str(port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # Ctrl-C in the terminal is for the web server, whose running calls still need a model.
-            start_new_session=True,
-        )
-        self._process, self._started_at = process, time.monotonic()
-        assert process.stdout is not None  # noqa: S101 - it was asked for above
-        base_url = _first_line(process.stdout)
-        if not base_url:
-            process.kill()
-            process.wait()
-            raise RuntimeError(
-                "The built-in model server did not start. Set LLM_BASE_URL to use another one."
-            )
-        return base_url
-
-    def _watch(self, port: int) -> None:
-        while (process := self._process) is not None:
-            process.wait()
+    def _watch(self, process: subprocess.Popen[bytes], port: int) -> None:
+        short_lives = 0
+        while True:
+            started_at = time.monotonic()
+            with process:  # which waits for its end, and closes its pipe
+                if self._stopping.is_set():
+                    process.terminate()
+                process.wait()
             if self._stopping.is_set():
                 return
-            if time.monotonic() - self._started_at < SHORTEST_LIFE_S:
+            is_short = time.monotonic() - started_at < SHORTEST_LIFE_S
+            short_lives = short_lives + 1 if is_short else 0
+            if short_lives >= MOST_SHORT_LIVES:
                 self._log.error("The built-in model server does not stay up: restart xwe.")
                 return
             self._log.warning("The built-in model server ended and is started again.")
             try:
-                self._launch(port)
+                self._process, _ = _launch(port)
             except (OSError, RuntimeError):
                 self._log.exception("The built-in model server is gone: restart xwe.")
                 return
+            process = self._process
+
+
+def _launch(port: int) -> tuple[subprocess.Popen[bytes], str]:
+    """A new process that listens, and its base URL."""
+    process = subprocess.Popen(  # noqa: S603 - our own command, under our own interpreter
+        [
+            *(sys.executable, "-m", "xwe.cli", "mock", *PACE),
+            *("--port", str(port), "--parent-pid", str(os.getpid())),
+        ],
+        stdout=subprocess.PIPE,
+        # Ctrl-C in the terminal is for the web server, whose running calls still need a model.
+        start_new_session=True,
+    )
+    assert process.stdout is not None  # noqa: S101 - it was asked for above
+    first_line = _first_line(process.stdout)
+    if not first_line:
+        process.kill()
+        with process:  # which closes its pipe
+            raise RuntimeError(
+                "The built-in model server did not start. Set LLM_BASE_URL to use another one."
+            )
+    return process, first_line.split()[-1]  # "... listens on http://127.0.0.1:41234/v1"
 
 
 def _first_line(stream: IO[bytes]) -> str:

@@ -6,6 +6,7 @@ provider goes on and is paid for an answer that nobody reads.
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -18,6 +19,10 @@ T = TypeVar("T")
 
 class ReaderLeftError(ConnectionResetError):
     """The client closed its connection before the answer's end."""
+
+    def __init__(self) -> None:
+        # With its number, WSGI servers pass over it as over any other lost connection.
+        super().__init__(errno.ECONNRESET, "the reader has left")
 
 
 class ClosableStream(Protocol[T_co]):
@@ -38,7 +43,7 @@ def connection_of(environ: WSGIEnvironment) -> socket.socket | None:
 async def until_reader_leaves(
     stream: ClosableStream[T], connection: socket.socket
 ) -> AsyncGenerator[T, None]:
-    """The items of `stream`, until the other end of `connection` is closed.
+    """The items of `stream`, until the other end of `connection` is closed; for one task to read.
 
     Raises:
         ReaderLeftError: it was; `stream` has been closed.

@@ -59,4 +59,5 @@ class Languages:
         for wanted in (request.args.get("lang"), request.cookies.get(COOKIE)):
             if wanted is not None and wanted in self.catalogues:
                 return wanted
-        return request.accept_languages.best_match(self.catalogues) or DEFAULT_LANGUAGE
+        preferred = (tag.partition("-")[0].lower() for tag in request.accept_languages.values())
+        return next((code for code in preferred if code in self.catalogues), DEFAULT_LANGUAGE)

@@ -120,7 +120,8 @@ def test_any_other_request_id_is_replaced(client: FlaskClient, given: str) -> No
 
 @pytest.mark.parametrize("path", ["/", "/health", "/nothing", "/static/css/tokens.css"])
 def test_every_response_is_protected(client: FlaskClient, path: str) -> None:
-    headers = client.get(path, headers={"Accept": "text/html"}).headers
+    with client.get(path, headers={"Accept": "text/html"}) as response:
+        headers = response.headers
     policy = headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
@@ -148,7 +149,7 @@ def test_a_language_once_chosen_is_remembered(client: FlaskClient) -> None:
 )
 def test_the_page_says_whether_a_real_model_answers(
     environ: dict[str, str],
-    is_demo: bool,  # noqa: FBT001 - a parametrised fact
+    is_demo: bool,
 ) -> None:
     services = build_services(load_settings(environ))
     page = create_app(services=services).test_client().get("/").text

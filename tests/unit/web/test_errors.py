@@ -57,7 +57,7 @@ def test_every_error_of_the_tree_has_a_row_of_its_own() -> None:
 
 def test_an_error_of_a_new_kind_takes_its_parents_row() -> None:
     class NewlyNamedError(errors.CircuitOpenError):
-        pass
+        """Of tomorrow."""
 
     assert status_of(NewlyNamedError()) == 503
 

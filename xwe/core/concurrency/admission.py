@@ -121,6 +121,8 @@ class Admission:
             raise
         if not in_time:
             self._give_up(waiter)
+            with self._guard:
+                self._refused += 1
             raise SaturatedError(
                 f"No place for more {self._name} within {timeout_s:g} s.",
                 retry_after_s=self.estimate_wait_s(),
@@ -136,15 +138,21 @@ class Admission:
             if held_s is not None:
                 mean = self._mean_held_s
                 self._mean_held_s = mean + (held_s - mean) * MEAN_WEIGHT if mean else held_s
+        while not self._pass_on():
+            pass
+
+    def _pass_on(self) -> bool:
+        with self._guard:
             if not self._waiters:
                 self._running -= 1
-                return
+                return True
             waiter = self._waiters.popleft()  # the place passes on: it is never free in between
             waiter.granted = True
         try:
             waiter.wake()
         except RuntimeError:  # the waiter's loop has ended, and the waiter with it: the next one
-            self.leave()
+            return not self._take_back(waiter)
+        return True
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
@@ -204,9 +212,13 @@ class Admission:
 
     def _give_up(self, waiter: _Waiter) -> None:
         """Leave the queue; a place granted in the meantime goes to the next one."""
-        with self._guard:
-            granted = waiter.granted
-            if not granted:
-                self._waiters.remove(waiter)
-        if granted:
+        if self._take_back(waiter):
             self.leave()
+
+    def _take_back(self, waiter: _Waiter) -> bool:
+        """Whether a place was granted; to one caller only, for a place passes on only once."""
+        with self._guard:
+            granted, waiter.granted = waiter.granted, False
+            if not granted and waiter in self._waiters:
+                self._waiters.remove(waiter)
+        return granted

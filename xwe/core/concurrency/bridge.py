@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 import inspect
 import math
-import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -18,6 +18,7 @@ from xwe.core.concurrency.admission import Admission, AdmissionStats
 from xwe.core.concurrency.async_config import AsyncConfig
 from xwe.core.concurrency.iteration import iterate_in_sync
 from xwe.core.concurrency.loop_thread import get_loop_thread
+from xwe.core.concurrency.own_loop import OwnLoop
 from xwe.errors import DeadlineExceededError, SaturatedError, XweError
 
 P = ParamSpec("P")
@@ -44,7 +45,8 @@ def run_async_in_sync(awaitable: Awaitable[T], timeout_s: float | None = None) -
     coro = _as_coroutine(awaitable)
     if AsyncConfig.is_async_enabled():
         return get_loop_thread().run(coro, timeout_s)
-    return _run_in_this_thread(coro, timeout_s, contextvars.copy_context())
+    with OwnLoop() as loop:
+        return loop.run(coro, timeout_s, context=contextvars.copy_context())
 
 
 def _as_coroutine(awaitable: Awaitable[T]) -> Coroutine[Any, Any, T]:
@@ -59,50 +61,6 @@ def _as_coroutine(awaitable: Awaitable[T]) -> Coroutine[Any, Any, T]:
     return wait()
 
 
-def _run_in_this_thread(
-    coro: Coroutine[Any, Any, T], timeout_s: float | None, context: contextvars.Context
-) -> T:
-    """The kill switch's way: a loop for this call only, in the calling thread."""
-
-    async def bounded() -> T:
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await coro
-        except TimeoutError as error:
-            if timeout_s is None:
-                raise
-            raise DeadlineExceededError(f"No answer within {timeout_s:g} s.") from error
-
-    def run() -> T:
-        with asyncio.Runner() as runner:
-            return runner.run(bounded(), context=context)
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return run()
-    # A loop runs in this very thread (a notebook): a second one needs a thread of its own.
-    return _in_new_thread(run)
-
-
-def _in_new_thread(run: Callable[[], T]) -> T:
-    outcome: list[T] = []
-    failure: list[BaseException] = []
-
-    def target() -> None:
-        try:
-            outcome.append(run())
-        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
-            failure.append(error)
-
-    thread = threading.Thread(target=target, name="xwe-once")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
-
-
 async def await_on_resident(coro: Coroutine[Any, Any, T]) -> T:
     """Run `coro` on the resident loop and await it from whichever loop the caller is on.
 
@@ -114,7 +72,7 @@ async def await_on_resident(coro: Coroutine[Any, Any, T]) -> T:
     return await asyncio.wrap_future(thread.submit(coro))
 
 
-def _run_view(result: Any, admission: Admission | None, timeout_s: float | None) -> Any:
+def _made_synchronous(result: Any, timeout_s: float | None) -> Any:
     """What a view returned, made synchronous: the one path of `async_route` and `AsyncBridge`."""
     if not asyncio.iscoroutine(result):
         if isinstance(result, AsyncIterator):
@@ -122,13 +80,8 @@ def _run_view(result: Any, admission: Admission | None, timeout_s: float | None)
         if not inspect.isawaitable(result):
             return result
         result = _as_coroutine(result)
-    if admission is None:
-        return _run_in_context(result, timeout_s)
-    try:
-        with admission.place_blocking(timeout_s):
-            return _run_in_context(result, timeout_s)
-    finally:
-        result.close()  # a refused one has never been started; a finished one does not mind
+    answer = _run_in_context(result, timeout_s)
+    return iterate_in_sync(answer) if isinstance(answer, AsyncIterator) else answer
 
 
 def _run_in_context(coro: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
@@ -137,7 +90,8 @@ def _run_in_context(coro: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
     try:
         if AsyncConfig.is_async_enabled():
             return get_loop_thread().run(coro, timeout_s, context=context)
-        return _run_in_this_thread(coro, timeout_s, context)
+        with OwnLoop() as loop:
+            return loop.run(coro, timeout_s, context=context)
     finally:
         for variable, value in context.items():
             if variable.get(_UNSET) is not value:
@@ -148,7 +102,8 @@ def async_route(view: Callable[P, Any]) -> Callable[P, Any]:
     """Turn an `async def` view into one that a WSGI server can call.
 
     `request`, `g`, `session` and `url_for` work inside. No loop is made per request: the view runs
-    on the resident one. An async generator becomes a streamed response. ::
+    on the resident one. An async generator becomes a streamed response; it still sees `request`,
+    but runs after the teardown functions, as Flask's own streams do. ::
 
         @app.post("/api/chat")
         @async_route
@@ -158,7 +113,7 @@ def async_route(view: Callable[P, Any]) -> Callable[P, Any]:
 
     @wraps(view)
     def synchronous(*args: P.args, **kwargs: P.kwargs) -> Any:
-        return _run_view(view(*args, **kwargs), None, None)
+        return _made_synchronous(view(*args, **kwargs), None)
 
     return synchronous
 
@@ -167,7 +122,9 @@ class FlaskLike(Protocol):
     """What the bridge needs of an application; Flask's own shape, so that it is not imported."""
 
     extensions: dict[str, Any]
+    error_handler_spec: Any
     async_to_sync: Any
+    dispatch_request: Any
 
     def register_error_handler(self, code_or_exception: Any, f: Callable[[Any], Any]) -> None:
         """As Flask's."""
@@ -178,14 +135,15 @@ class AsyncBridge:
 
     One line, `AsyncBridge(app)`, does it: the views, `before_request` functions and error handlers
     are not edited. Overload is answered with 503 and Retry-After, a missed deadline with 504, both
-    as `{"error": {…}}`; an app's own handlers for `SaturatedError` and `DeadlineExceededError`,
-    registered later, win.
+    as `{"error": {…}}`; an app's own handlers for `SaturatedError` and `DeadlineExceededError` win.
 
     Args:
         app: a Flask application, or None with `init_app` later.
         max_running: how many async views run at once; None for as many as the server has threads.
+            The functions before and after a view take no place: what has begun is finished.
         max_waiting: how many may wait for a place when `max_running` is set.
-        timeout_s: the deadline of a view, in seconds; None for none.
+        timeout_s: the deadline of a view, in seconds, the wait for a place included; None for
+            none.
     """
 
     def __init__(
@@ -206,21 +164,52 @@ class AsyncBridge:
     def init_app(self, app: FlaskLike) -> None:
         """Take over `app`'s asynchronous functions."""
         app.async_to_sync = self.async_to_sync
-        app.register_error_handler(SaturatedError, _overloaded)
-        app.register_error_handler(DeadlineExceededError, _too_late)
+        if self._admission is not None:
+            _mark_dispatch(app)
+        registered = app.error_handler_spec[None][None]
+        for kind, handler in ((SaturatedError, _overloaded), (DeadlineExceededError, _too_late)):
+            if kind not in registered:
+                app.register_error_handler(kind, handler)
         app.extensions["xwe-bridge"] = self
 
     def async_to_sync(self, func: Callable[P, Any]) -> Callable[P, Any]:
         """The synchronous form of an `async def` function, as Flask asks for it."""
 
         def synchronous(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return _run_view(func(*args, **kwargs), self._admission, self._timeout_s)
+            timeout_s = self._timeout_s
+            if self._admission is None or not _dispatching.get():
+                return _made_synchronous(func(*args, **kwargs), timeout_s)
+            asked_at = time.monotonic()
+            with self._admission.place_blocking(timeout_s):
+                if timeout_s is not None:
+                    timeout_s -= time.monotonic() - asked_at
+                return _made_synchronous(func(*args, **kwargs), timeout_s)
 
         return synchronous
 
     def stats(self) -> AdmissionStats | None:
         """The views that run and wait; None without `max_running`."""
         return self._admission.stats() if self._admission is not None else None
+
+
+# Tells a view from the functions around it; Flask asks for the synchronous form of both alike.
+_dispatching: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    "xwe_dispatching", default=False
+)
+
+
+def _mark_dispatch(app: FlaskLike) -> None:
+    dispatch = app.dispatch_request
+
+    @wraps(dispatch)
+    def dispatch_request(*args: Any, **kwargs: Any) -> Any:
+        token = _dispatching.set(True)
+        try:
+            return dispatch(*args, **kwargs)
+        finally:
+            _dispatching.reset(token)
+
+    app.dispatch_request = dispatch_request
 
 
 def _overloaded(error: XweError) -> tuple[dict[str, Any], int, dict[str, str]]:

@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,9 +23,21 @@ MEAN_WEIGHT = 0.2
 # A pool whose tasks wait for it is nested; more levels than this is a recursion, not a design.
 MAX_NESTING = 8
 
-# The pools inside whose tasks the current code runs. It travels with the context, so that it is
-# also seen on the loop, in a coroutine that such a task waits for.
-_occupied: contextvars.ContextVar[tuple["BoundedThreadPoolExecutor", ...]] = contextvars.ContextVar(
+
+class _Occupancy:
+    """A thread of a pool that is busy with a task."""
+
+    __slots__ = ("lasts", "pool")
+
+    def __init__(self, pool: "BoundedThreadPoolExecutor") -> None:
+        self.pool = pool
+        self.lasts = True
+
+
+# The tasks inside which the current code runs. It travels with the context, so that it is also
+# seen on the loop, in a coroutine that such a task waits for. What a task leaves behind running
+# inherits it too, hence `lasts`.
+_occupied: contextvars.ContextVar[tuple[_Occupancy, ...]] = contextvars.ContextVar(
     "xwe_occupied_pools", default=()
 )
 
@@ -68,16 +81,28 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
     def __init__(
         self, max_workers: int, queue_size: int, *, thread_name_prefix: str = "xwe-pool"
     ) -> None:
-        super().__init__(max_workers=max_workers, thread_name_prefix=thread_name_prefix)
+        if queue_size < 0:
+            raise ValueError("queue_size must be at least 0")
         self.max_workers = max_workers
         self.queue_size = queue_size
         self._prefix = thread_name_prefix
+        self._begin()
+        _pools.add(self)
+
+    def _begin(self) -> None:
+        super().__init__(max_workers=self.max_workers, thread_name_prefix=self._prefix)
         self._guard = threading.Lock()
         self._pending = 0
         self._running = 0
         self._refused = 0
         self._mean_task_s = 0.0
         self._behind: BoundedThreadPoolExecutor | None = None
+
+    def begin_again_after_fork(self) -> None:
+        """In the child of a fork, where no thread of the pool is left: be as new."""
+        was_shut_down = self._shutdown
+        self._begin()
+        self._shutdown = was_shut_down
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run `fn(*args, **kwargs)` in a thread, with the caller's context variables.
@@ -86,9 +111,10 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
             SaturatedError: all threads are busy and the queue is full.
             ClosedError: after `shutdown()`.
         """
-        occupied = _occupied.get()
-        if self in occupied:
-            return self._pool_behind(len(occupied)).submit(fn, *args, **kwargs)
+        if occupied := _occupied.get():
+            waiting = [occupancy.pool for occupancy in occupied if occupancy.lasts]
+            if self in waiting:
+                return self._pool_behind(len(waiting)).submit(fn, *args, **kwargs)
         self._take_place()
         context = contextvars.copy_context()
         try:
@@ -121,7 +147,8 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
             self._pending -= 1
 
     def _perform(self, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
-        _occupied.set((*_occupied.get(), self))
+        occupancy = _Occupancy(self)
+        _occupied.set((*_occupied.get(), occupancy))
         with self._guard:
             self._running += 1
         started = time.monotonic()
@@ -131,6 +158,7 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
             # A StopIteration that crosses a future hangs whoever awaits it (as in PEP 479).
             raise RuntimeError("The task raised StopIteration.") from stop
         finally:
+            occupancy.lasts = False
             taken_s = time.monotonic() - started
             with self._guard:
                 self._running -= 1
@@ -152,8 +180,10 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
         """As in the standard library, the pools behind this one included."""
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
-        if self._behind is not None:
-            self._behind.shutdown(wait=wait, cancel_futures=cancel_futures)
+        with self._guard:
+            behind = self._behind
+        if behind is not None:
+            behind.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def stats(self) -> ExecutorStats:
         """The pool at this moment."""
@@ -169,12 +199,15 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
             )
 
 
+# Weakly: a pool that nobody uses any more ends its threads by itself.
+_pools: "weakref.WeakSet[BoundedThreadPoolExecutor]" = weakref.WeakSet()
+
+
 class _Global:
-    """The process's shared pool, and which process made it: threads do not survive a fork."""
+    """The process's shared pool."""
 
     guard = threading.Lock()
     executor: BoundedThreadPoolExecutor | None = None
-    pid = 0
     numbers = itertools.count(1)
 
 
@@ -184,13 +217,12 @@ def get_global_executor() -> BoundedThreadPoolExecutor:
     Made at the first use, with LLM_ASYNC_WORKERS threads and LLM_ASYNC_QUEUE_SIZE places.
     """
     with _Global.guard:
-        if _Global.executor is None or _Global.pid != os.getpid():
+        if _Global.executor is None:
             _Global.executor = BoundedThreadPoolExecutor(
                 AsyncConfig.get_worker_count(),
                 AsyncConfig.get_queue_size(),
                 thread_name_prefix=f"xwe-global-{next(_Global.numbers)}",
             )
-            _Global.pid = os.getpid()
         return _Global.executor
 
 
@@ -198,16 +230,17 @@ def cleanup_global_executor() -> None:
     """Shut the shared pool down; the next use makes a new one. Idempotent."""
     with _Global.guard:
         executor, _Global.executor = _Global.executor, None
-        inherited = _Global.pid != os.getpid()
-    if executor is not None and not inherited:
+    if executor is not None:
         executor.shutdown(wait=True)
 
 
-def _renew_guard_after_fork() -> None:
+def _begin_again_after_fork() -> None:
     _Global.guard = threading.Lock()  # another thread may have held it when the process forked
+    for pool in _pools:
+        pool.begin_again_after_fork()
 
 
-os.register_at_fork(after_in_child=_renew_guard_after_fork)
+os.register_at_fork(after_in_child=_begin_again_after_fork)
 
 
 async def offload(
@@ -233,12 +266,19 @@ async def offload(
         ClosedError: the pool has been shut down.
     """
     pool = executor if executor is not None else get_global_executor()
-    if not isinstance(pool, BoundedThreadPoolExecutor):
-        # A plain pool drops the context variables and lets a StopIteration hang the awaiter.
-        return await asyncio.wrap_future(
-            pool.submit(contextvars.copy_context().run, _without_stop_iteration, func, args, kwargs)
-        )
-    return await asyncio.wrap_future(pool.submit(func, *args, **kwargs))
+    if isinstance(pool, BoundedThreadPoolExecutor):
+        work = pool.submit(func, *args, **kwargs)
+    else:  # a plain pool drops the context variables and lets a StopIteration hang the awaiter
+        context = contextvars.copy_context()
+        work = pool.submit(context.run, _without_stop_iteration, func, args, kwargs)
+    try:
+        return await asyncio.wrap_future(work)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not work.cancelled() or (task is not None and task.cancelling()):
+            raise
+        # It was not the caller who was cancelled, but the work that waited in the pool's queue.
+        raise ClosedError("The thread pool was shut down meanwhile.") from None
 
 
 def _without_stop_iteration(func: Callable[..., T], args: Any, kwargs: Any) -> T:

@@ -20,20 +20,16 @@ class Call(ABC, Generic[T]):
 
     __slots__ = ("_abandoned", "_context", "_coro", "_task", "_waited_for")
 
-    def __init__(
-        self,
-        coro: Coroutine[Any, Any, T],
-        context: contextvars.Context,
-        waited_for: "set[Call[Any]]",
-    ) -> None:
+    _waited_for: "set[Call[Any]]"
+
+    def __init__(self, coro: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
         self._coro = coro
         self._context = context
-        self._waited_for = waited_for
         self._task: asyncio.Task[T] | None = None
         self._abandoned = False
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin; on the loop's thread."""
+    def start(self, loop: asyncio.AbstractEventLoop, waited_for: "set[Call[Any]]") -> None:
+        """Begin, as one of those that are `waited_for`; on the loop's thread."""
         if self._abandoned:
             self._coro.close()
             return
@@ -42,11 +38,12 @@ class Call(ABC, Generic[T]):
         except TypeError as error:  # not a coroutine
             self.fail(error)
             return
-        self._waited_for.add(self)
+        self._waited_for = waited_for
+        waited_for.add(self)
         self._task = task
         # A callback, not a coroutine around this one: it also runs for a task that was cancelled
         # before its first step.
-        task.add_done_callback(self._end, context=self._context)
+        task.add_done_callback(self._end)
 
     def turn_away(self, error: BaseException) -> None:
         """Answer with `error` instead of beginning; on any thread."""
@@ -57,12 +54,9 @@ class Call(ABC, Generic[T]):
     def abandon(self) -> None:
         """Drop the outcome: nobody waits any more. `cancel` has to follow on the loop's thread."""
         self._abandoned = True
-        self._waited_for.discard(self)
 
     def cancel(self) -> None:
         """End the work; on the loop's thread."""
-        if self._abandoned:
-            self._waited_for.discard(self)  # it may have begun while it was being abandoned
         if self._task is not None:
             self._task.cancel()
 
@@ -73,6 +67,8 @@ class Call(ABC, Generic[T]):
         try:
             self._waited_for.remove(self)
         except KeyError:
+            return
+        if self._abandoned:
             return
         if error is None:
             self.deliver(task.result())
@@ -99,16 +95,15 @@ class WaitedCall(Call[T]):
 
     _result: T
 
-    def __init__(
-        self,
-        coro: Coroutine[Any, Any, T],
-        context: contextvars.Context,
-        waited_for: set[Call[Any]],
-    ) -> None:
-        super().__init__(coro, context, waited_for)
+    def __init__(self, coro: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
+        # Not through super(): that alone would cost more than all of this.
+        self._coro = coro
+        self._context = context
+        self._task = None
+        self._abandoned = False
         self._error: BaseException | None = None
-        self._done = threading.Lock()
-        self._done.acquire()
+        self._done = done = threading.Lock()
+        done.acquire()
 
     def deliver(self, result: T) -> None:
         """Wake the thread with `result`."""
@@ -145,10 +140,9 @@ class SubmittedCall(Call[T]):
         self,
         coro: Coroutine[Any, Any, T],
         context: contextvars.Context,
-        waited_for: set[Call[Any]],
         future: Future[T],
     ) -> None:
-        super().__init__(coro, context, waited_for)
+        super().__init__(coro, context)
         self._future: Future[T] | None = future
 
     def deliver(self, result: T) -> None:

@@ -7,49 +7,76 @@ that leaves ends the pump, and the pump closes the iterator: nothing goes on for
 """
 
 import asyncio
+import contextlib
 import contextvars
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+import inspect
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from xwe.core.concurrency.async_config import AsyncConfig
 from xwe.core.concurrency.executor import BoundedThreadPoolExecutor, get_global_executor
+from xwe.core.concurrency.handover import Call
 from xwe.core.concurrency.loop_thread import LoopThread, get_loop_thread
 from xwe.core.concurrency.mailbox import Mailbox
-from xwe.errors import ClosedError
+from xwe.core.concurrency.own_loop import OwnLoop
+from xwe.errors import ClosedError, DeadlineExceededError
+
+log = logging.getLogger("xwe.loop")
 
 T = TypeVar("T")
 
-# A reader that leaves waits this long for the iterator's own clean-up, then goes on without.
+# A reader that leaves waits this long for the iterator's own clean-up, then goes on without. It is
+# also the way out when the garbage collector came by in a place that the loop waits for.
 CLOSE_WITHIN_S = 5.0
 
 
-class _LoopPump(Generic[T]):
-    """Moves an asynchronous iterator's items into a mailbox, on the resident loop."""
+class _PumpCall(Call[None]):
+    """However a pump ends, also when the loop is closed under it, its reader hears of it."""
 
-    def __init__(self, thread: LoopThread, source: AsyncIterator[T]) -> None:
+    __slots__ = ("_mailbox",)
+
+    def __init__(
+        self, coro: Coroutine[Any, Any, None], context: contextvars.Context, mailbox: Mailbox[Any]
+    ) -> None:
+        super().__init__(coro, context)
+        self._mailbox = mailbox
+
+    def deliver(self, result: None) -> None:  # noqa: ARG002 - there is none
+        self._mailbox.close()
+
+    def fail(self, error: BaseException) -> None:
+        self._mailbox.close(error)
+
+
+class _LoopPump(Generic[T]):
+    """Moves an asynchronous iterator's items into a mailbox, on a loop thread."""
+
+    def __init__(self, source: AsyncIterator[T]) -> None:
         self.mailbox: Mailbox[T] = Mailbox()
-        self._thread = thread
         self._source = source
         self._task: asyncio.Task[None] | None = None
-        self._moving = True
-        thread.submit(self._run())
+        self._begun = self._moving = self._finished = False
 
-    async def _run(self) -> None:
+    def start(self, thread: LoopThread, context: contextvars.Context) -> None:
+        """Begin to move items."""
+        self._begun = self._moving = True
+        thread.start(_PumpCall(self._move_all(), context, self.mailbox))
+
+    async def _move_all(self) -> None:
         self._task = asyncio.current_task()
-        error: BaseException | None = None
         try:
             await self._move()
-        except BaseException as failure:
-            error = failure
-            if isinstance(failure, asyncio.CancelledError):
-                raise
         finally:
             self._moving = False
             try:
                 await _aclose(self._source)
             finally:
-                self.mailbox.close(error)
+                self._finished = True
+        # At once, not a turn of the loop later: a reader that is awake need not fall asleep again.
+        self.mailbox.close()
 
     async def _move(self) -> None:
         mailbox = self.mailbox
@@ -61,23 +88,29 @@ class _LoopPump(Generic[T]):
             if not has_space:
                 await mailbox.space()
 
-    async def end(self) -> None:
-        """Cancel the iterator and wait for its clean-up; on the resident loop."""
-        self.mailbox.close()
-        if self._task is not None and not self._task.done():
-            if self._moving:
-                self._task.cancel()
-            await asyncio.wait({self._task}, timeout=CLOSE_WITHIN_S)
+    def leave(self) -> Coroutine[Any, Any, None] | None:
+        """Drop what is left, as the reader; what has still to be done on the loop, if anything."""
+        self.mailbox.leave()
+        if not self._begun:
+            # A generator that never began has nothing to close.
+            return None if inspect.isasyncgen(self._source) else _aclose(self._source)
+        if self._finished:
+            self._task = None  # its error leads to this pump: do not keep the circle
+            return None
+        return self._end()
 
-    def end_blocking(self) -> None:
-        """The same from a thread."""
-        if self._task is not None and self._task.done():
-            self.mailbox.close()
-        elif self._thread.is_current():
-            # The garbage collector came by on the loop's thread: it must not wait for the loop.
-            self._thread.submit(self.end())
-        else:
-            self._thread.run(self.end())
+    async def _end(self) -> None:
+        """Cancel the iterator and wait for its clean-up; an error of it is raised."""
+        task, self._task = self._task, None
+        if task is None or task.done():
+            return
+        if self._moving:
+            task.cancel()
+        await asyncio.wait({task}, timeout=CLOSE_WITHIN_S)
+        if not task.done():
+            log.warning("An iterator was left that did not close within %g s.", CLOSE_WITHIN_S)
+        elif not task.cancelled():
+            task.result()
 
 
 async def _aclose(source: AsyncIterator[T]) -> None:
@@ -89,33 +122,58 @@ async def _aclose(source: AsyncIterator[T]) -> None:
 def iterate_in_sync(source: AsyncIterator[T]) -> Generator[T, None, None]:
     """Read an asynchronous iterator in a thread, in order, a wake-up for all that has gathered.
 
-    Closing the returned generator (or dropping it) closes `source` before it returns. Context
-    variables of the first `next()` are seen by the iterator.
+    Nothing runs before the first `next()`. Closing the returned generator (or dropping it) closes
+    `source` before it returns. The iterator sees a copy of the caller's context variables.
 
     Raises:
         LoopDeadlockError: at the first item, on the event loop's own thread.
     """
-    if not AsyncConfig.is_async_enabled():
-        yield from _iterate_in_this_thread(source)
-        return
-    thread = get_loop_thread()
-    thread.refuse_own_thread()
-    pump = _LoopPump(thread, source)
+    read = _read if AsyncConfig.is_async_enabled() else _read_in_this_thread
+    reader = read(source, contextvars.copy_context())
+    next(reader)  # to the bare yield: only a generator that has begun cleans up when it is closed
+    return reader
+
+
+def _read(source: AsyncIterator[T], context: contextvars.Context) -> Generator[Any, None, None]:
+    pump = _LoopPump(source)
+    thread: LoopThread | None = None
     try:
+        yield
+        thread = get_loop_thread()
+        thread.refuse_own_thread()
+        pump.start(thread, context)
         while items := pump.mailbox.drain():
             yield from items
     finally:
-        pump.end_blocking()
+        if (rest := pump.leave()) is not None:
+            _finish(get_loop_thread() if thread is None else thread, rest)
 
 
-def _iterate_in_this_thread(source: AsyncIterator[T]) -> Iterator[T]:
+def _finish(thread: LoopThread, rest: Coroutine[Any, Any, None]) -> None:
+    try:
+        if thread.is_current():
+            # The garbage collector came by on the loop's thread: it must not wait for the loop.
+            thread.submit(rest)
+        else:
+            thread.run(rest, CLOSE_WITHIN_S * 2)
+    except ClosedError:
+        return  # and so all its tasks have been cancelled
+    except DeadlineExceededError:
+        log.warning("An iterator was left while the event loop is blocked.")
+
+
+def _read_in_this_thread(
+    source: AsyncIterator[T], context: contextvars.Context
+) -> Generator[Any, None, None]:
+    """The kill switch's way: a loop for this iterator only."""
     end = object()
-    with asyncio.Runner() as runner:
+    with OwnLoop() as loop:
         try:
-            while (item := runner.run(_next(source, end))) is not end:
-                yield item  # type: ignore[misc] # mypy cannot see that it is not the sentinel
+            yield
+            while (item := loop.run(_next(source, end), context=context)) is not end:
+                yield item
         finally:
-            runner.run(_aclose(source))
+            loop.run(_aclose(source), context=context)
 
 
 async def _next(source: AsyncIterator[T], end: object) -> T | object:
@@ -133,13 +191,16 @@ async def iterate_across(source: AsyncIterator[T]) -> AsyncGenerator[T, None]:
         finally:
             await _aclose(source)
         return
-    pump = _LoopPump(thread, source)
+    pump = _LoopPump(source)
     try:
+        pump.start(thread, contextvars.copy_context())
         while items := await pump.mailbox.drain_async():
             for item in items:
                 yield item
     finally:
-        await asyncio.wrap_future(thread.submit(pump.end()))
+        if (rest := pump.leave()) is not None:
+            with contextlib.suppress(ClosedError):
+                await asyncio.wrap_future(thread.submit(rest))
 
 
 async def iterate_offloaded(
@@ -152,33 +213,49 @@ async def iterate_offloaded(
 
     Raises:
         SaturatedError: at the first item, when the pool is full.
+        ClosedError: the pool has been shut down.
     """
     mailbox: Mailbox[T] = Mailbox()
     pool = executor if executor is not None else get_global_executor()
-    if isinstance(pool, BoundedThreadPoolExecutor):
-        pool.submit(_fill, mailbox, source)
-    else:  # a plain pool drops the context variables
-        pool.submit(contextvars.copy_context().run, _fill, mailbox, source)
+    try:
+        if isinstance(pool, BoundedThreadPoolExecutor):
+            work = pool.submit(_fill, mailbox, source)
+        else:  # a plain pool drops the context variables
+            work = pool.submit(contextvars.copy_context().run, _fill, mailbox, source)
+    except BaseException:
+        _close(source)
+        raise
+    work.add_done_callback(partial(_close_never_begun, mailbox, source))
     try:
         while items := await mailbox.drain_async():
             for item in items:
                 yield item
     finally:
-        mailbox.close()
+        mailbox.leave()
 
 
 def _fill(mailbox: Mailbox[T], source: Iterator[T]) -> None:
-    error: BaseException | None = None
     try:
-        for item in source:
-            if not mailbox.put(item):
-                mailbox.space_blocking()
-    except ClosedError as closed:
-        error = closed  # dropped when it was the reader who closed the box
-    except BaseException as failure:  # noqa: BLE001 - whatever it is belongs to the reader
-        error = failure
-    finally:
-        close = getattr(source, "close", None)
-        if close is not None:
-            close()
-        mailbox.close(error)
+        try:
+            for item in source:
+                if not mailbox.put(item):
+                    mailbox.space_blocking()
+        finally:
+            _close(source)
+    except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the reader
+        if not mailbox.close(error) and not isinstance(error, ClosedError):
+            log.warning("An iterator failed after its reader left: %s", type(error).__name__)
+    else:
+        mailbox.close()
+
+
+def _close(source: Iterator[T]) -> None:
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
+
+
+def _close_never_begun(mailbox: Mailbox[T], source: Iterator[T], work: Future[None]) -> None:
+    if work.cancelled():  # the pool was shut down while this waited in its queue
+        _close(source)
+        mailbox.close(ClosedError("The thread pool was shut down meanwhile."))

@@ -117,7 +117,7 @@ class LoopThread:
             raise
         if context is None:
             context = contextvars.copy_context()
-        call = WaitedCall(coro, context, self._waited_for)
+        call = WaitedCall(coro, context)
         try:
             self._hand_over(loop, call)
             finished = call.wait(timeout_s)
@@ -126,7 +126,7 @@ class LoopThread:
             raise
         if not finished:
             self._abandon(loop, call)
-            raise DeadlineExceededError(f"No answer within {timeout_s:g} s.")
+            raise DeadlineExceededError(f"No answer within {timeout_s:.3g} s.")
         return call.outcome()
 
     def submit(
@@ -145,7 +145,7 @@ class LoopThread:
         future: Future[T] = Future()
         if context is None:
             context = contextvars.copy_context()
-        call = SubmittedCall(coro, context, self._waited_for, future)
+        call = SubmittedCall(coro, context, future)
 
         def cancel_with_it(future: Future[T]) -> None:
             if future.cancelled():
@@ -155,6 +155,19 @@ class LoopThread:
         future.add_done_callback(cancel_with_it)
         self._hand_over(loop, call)
         return future
+
+    def start(self, call: Call[Any]) -> None:
+        """Begin `call` on the loop and return at once.
+
+        Raises:
+            ClosedError: the call has been turned away.
+        """
+        try:
+            loop = self.loop
+        except BaseException as error:
+            call.turn_away(error)
+            raise
+        self._hand_over(loop, call)
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop, call: Call[Any]) -> None:
         self._incoming.append(call)
@@ -170,7 +183,7 @@ class LoopThread:
             self._turn_away_incoming()
         elif self._loop is not None:
             while self._incoming:
-                self._incoming.popleft().start(self._loop)
+                self._incoming.popleft().start(self._loop, self._waited_for)
 
     def _turn_away_incoming(self) -> None:
         with contextlib.suppress(IndexError):  # another thread may help to empty it
@@ -285,7 +298,7 @@ def _make_resident() -> LoopThread:
 
 def close_loop_thread() -> None:
     """Close the resident loop; the next `get_loop_thread()` makes a new one. Idempotent."""
-    global _resident  # noqa: PLW0603 - as above
+    global _resident
     with _resident_guard:
         resident, _resident = _resident, None
     if resident is not None:

@@ -24,8 +24,8 @@ class Mailbox(Generic[T]):
 
     The writer calls `put` and, when that answers False, waits in `space` before it goes on. It
     ends with `close`, with an error if there was one. The reader calls `drain` or `drain_async`
-    until it returns an empty list (closed) or raises the writer's error; what was put before the
-    end is always delivered first.
+    until it returns an empty list (closed) or raises the writer's error, once; what was put before
+    the end is always delivered first. A reader that will not come back calls `leave`.
     """
 
     def __init__(self, max_items: int = MAX_ITEMS) -> None:
@@ -53,17 +53,34 @@ class Mailbox(Generic[T]):
             wake()
         return has_space
 
-    def close(self, error: BaseException | None = None) -> None:
-        """End the box; the reader gets what is left and then `error`, if any. Idempotent."""
+    def close(self, error: BaseException | None = None) -> bool:
+        """End the box; the reader gets what is left and then `error`, if any.
+
+        Returns:
+            False when it had been closed before, and nothing changes.
+        """
         with self._guard:
             if self._closed:
-                return
+                return False
             self._closed, self._error = True, error
-            wakes = self._wake_reader, self._wake_writer
-            self._wake_reader = self._wake_writer = None
+            wakes = self._take_wakes()
         for wake in wakes:
-            if wake is not None:
-                wake()
+            wake()
+        return True
+
+    def leave(self) -> None:
+        """End the box as its reader; what is left is dropped, and the writer told. Idempotent."""
+        with self._guard:
+            self._closed, self._error = True, None
+            self._items = []
+            wakes = self._take_wakes()
+        for wake in wakes:
+            wake()
+
+    def _take_wakes(self) -> list[Callable[[], object]]:
+        wakes = [wake for wake in (self._wake_reader, self._wake_writer) if wake is not None]
+        self._wake_reader = self._wake_writer = None
+        return wakes
 
     def _take(self, wake: Callable[[], object]) -> list[T] | None:
         """What there is, or None after having left `wake` for the writer to call."""
@@ -74,12 +91,17 @@ class Mailbox(Generic[T]):
                 return None
             self._items = []
             wake_writer, self._wake_writer = self._wake_writer, None
-            error = self._error if not items else None
+            error = None
+            if not items:
+                error, self._error = self._error, None
         if wake_writer is not None:
             wake_writer()
-        if error is not None:
+        if error is None:
+            return items
+        try:
             raise error
-        return items
+        finally:
+            del error  # the traceback holds this frame: do not keep the circle
 
     def drain(self, timeout_s: float | None = None) -> list[T]:
         """Wait in this thread for at least one item and take all there are; [] at the end.
@@ -106,8 +128,9 @@ class Mailbox(Generic[T]):
                 return items
             try:
                 await woken
-            finally:
+            except BaseException:
                 self._forget_reader()
+                raise
 
     def _forget_reader(self) -> None:
         with self._guard:
@@ -146,6 +169,6 @@ def _loop_wake_up() -> tuple[Callable[[], object], asyncio.Future[None]]:
         try:
             loop.call_soon_threadsafe(complete)
         except RuntimeError:  # the loop has ended, and whoever waited on it with it
-            woken.cancel()
+            return
 
     return wake, woken

@@ -1,6 +1,5 @@
 """Model access: one question, a conversation, many questions at once, and a streamed answer."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from socket import socket
@@ -19,8 +18,8 @@ from xwe.web import schemas
 from xwe.web.application import calls_model, current_application
 from xwe.web.bodies import json_response, parse_object, parse_query, read_body
 from xwe.web.departure import connection_of, until_reader_leaves
+from xwe.web.envelope import elapsed_s
 from xwe.web.errors import describe
-from xwe.web.hooks import STARTED_AT
 from xwe.web.text_stream import TextStream
 
 T = TypeVar("T")
@@ -60,7 +59,7 @@ async def chat(asked: schemas.ChatRequest) -> Response:
     completion = await _complete(asked)
     payload = {
         "response": completion.text,
-        "duration": _elapsed_s(),
+        "duration": elapsed_s(request.environ),
         "usage": _described(completion.usage),
     }
     return _timed(payload, completion.timings)
@@ -97,7 +96,7 @@ async def batch(asked: schemas.BatchRequest) -> Response:
 
     results = await gather_with_limit(map(answer, range(len(asked.prompts))), limit=asked.limit)
     return _with_server_timing(
-        json_response({"results": results, "total_duration": _elapsed_s()}),
+        json_response({"results": results, "total_duration": elapsed_s(request.environ)}),
         # The calls ran side by side, so these are sums over them, as CPU seconds are over cores.
         queue_s=sum(timings.queue_s for timings in spent),
         upstream_s=sum(timings.upstream_s for timings in spent),
@@ -149,10 +148,6 @@ async def _complete(asked: schemas.ChatRequest) -> Completion:
     )
 
 
-def _elapsed_s() -> float:
-    return time.perf_counter() - float(request.environ[STARTED_AT])
-
-
 def _described(usage: Usage | None) -> dict[str, int] | None:
     if usage is None:
         return None
@@ -166,7 +161,7 @@ def _described(usage: Usage | None) -> dict[str, int] | None:
 def _timed(payload: Mapping[str, Any], timings: Timings | None) -> Response:
     """A response whose Server-Timing says where its time went."""
     spent = timings or Timings()
-    overhead_s = max(0.0, _elapsed_s() - spent.queue_s - spent.upstream_s)
+    overhead_s = max(0.0, elapsed_s(request.environ) - spent.queue_s - spent.upstream_s)
     return _with_server_timing(json_response(payload), spent.queue_s, spent.upstream_s, overhead_s)
 
 

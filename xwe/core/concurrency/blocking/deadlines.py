@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from threading import TIMEOUT_MAX
 
 from xwe.errors import DeadlineExceededError
 
@@ -54,7 +55,7 @@ class Limit:
     """What bounds one blocking call.
 
     Attributes:
-        seconds: how long it may take; None for as long as it takes.
+        seconds: how long it may take, no more than a lock can wait; None for as long as it takes.
         is_surrounding: whether that comes from the block around the call and not from the call.
     """
 
@@ -78,7 +79,7 @@ def limit_of(timeout_s: float | None) -> Limit:
         raise Limit(0.0, is_surrounding=True).error()
     remaining_s = around.remaining_s()
     if timeout_s is not None and timeout_s <= remaining_s:
-        return Limit(max(0.0, timeout_s), is_surrounding=False)
+        return Limit(min(max(0.0, timeout_s), TIMEOUT_MAX), is_surrounding=False)
     if remaining_s < math.inf:
-        return Limit(remaining_s, is_surrounding=True)
+        return Limit(min(remaining_s, TIMEOUT_MAX), is_surrounding=True)
     return Limit(None, is_surrounding=False)

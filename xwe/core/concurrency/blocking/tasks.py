@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar, overload
 from xwe.core.concurrency.blocking.deadlines import Limit, limit_of
 from xwe.core.concurrency.executor import offload
 from xwe.core.concurrency.loop_thread import get_loop_thread
-from xwe.errors import ClosedError
 
 T = TypeVar("T")
 
@@ -89,11 +88,12 @@ class Task(Future[T]):
         self._name = name
         self._native: asyncio.Task[T] | None = None
         self._is_cancel_requested = False
-        thread = get_loop_thread()
+        self._answering = threading.Lock()  # taken once, by whoever answers first
         try:
+            thread = get_loop_thread()
             self._loop = thread.loop
             handed_over = thread.submit(self._drive())
-        except ClosedError:
+        except BaseException:
             coro.close()
             raise
         handed_over.add_done_callback(self._end)
@@ -128,18 +128,21 @@ class Task(Future[T]):
             self._native.cancel()
 
     def _deliver(self, native: asyncio.Task[T]) -> None:
+        error = None if native.cancelled() else native.exception()
+        if not self._answering.acquire(blocking=False):
+            return
         if native.cancelled():
             super().cancel()
-        elif (error := native.exception()) is not None:
+        elif error is not None:
             self.set_exception(error)
         else:
             self.set_result(native.result())
 
     def _end(self, handed_over: futures.Future[None]) -> None:
-        """Answer for a loop that closed before it could."""
-        if self.done():
+        """Answer for a loop that was closed before it could."""
+        if not self._answering.acquire(blocking=False):
             return
-        if inspect.getcoroutinestate(self._coro) == inspect.CORO_CREATED:
+        if self._native is None:
             self._coro.close()
         error = None if handed_over.cancelled() else handed_over.exception()
         if error is None:
@@ -295,14 +298,21 @@ def _in_order_of_completion(
 
 def _adopt(aws: Iterable[Awaitable[T] | futures.Future[T]]) -> list[futures.Future[T]]:
     """Start the coroutines; none when waiting for them is out of the question."""
-    given = list(aws)
+    given: list[Any] = list(aws)
     try:
         get_loop_thread().refuse_own_thread()
         limit_of(None)
+        _check_awaitable(given)
     except BaseException:
         _close(given)
         raise
     return [aw if isinstance(aw, futures.Future) else Task(_as_coroutine(aw)) for aw in given]
+
+
+def _check_awaitable(given: Iterable[Any]) -> None:
+    for aw in given:
+        if not isinstance(aw, futures.Future) and not inspect.isawaitable(aw):
+            raise TypeError(f"a coroutine, a task or a future is needed, not {aw!r}")
 
 
 def _close(given: Iterable[Any]) -> None:
@@ -314,8 +324,6 @@ def _close(given: Iterable[Any]) -> None:
 def _as_coroutine(aw: Awaitable[T]) -> Coroutine[Any, Any, T]:
     if inspect.iscoroutine(aw):
         return aw
-    if not inspect.isawaitable(aw):
-        raise TypeError(f"a coroutine, a task or a future is needed, not {aw!r}")
 
     async def awaited() -> T:
         return await aw

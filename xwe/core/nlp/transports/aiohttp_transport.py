@@ -2,8 +2,6 @@
 
 import asyncio
 import io
-import os
-import weakref
 from collections.abc import AsyncGenerator, Iterable
 from functools import lru_cache, partial
 
@@ -13,7 +11,8 @@ from yarl import URL
 from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits
 from xwe.core.nlp.provider_errors import hidden_texts
 from xwe.core.nlp.transports.endpoint import Endpoint, request_headers, was_reset
-from xwe.core.nlp.transports.patience import TAIL_S, Patience, Watchdog
+from xwe.core.nlp.transports.loop_bound import LoopBound
+from xwe.core.nlp.transports.patience import TAIL_S, Patience, PatientWait, Watchdog
 from xwe.core.nlp.transports.reading import REFUSAL_BYTES, DeltaReader, WholeBody
 from xwe.core.nlp.wire import build_payload, error_from_status, parse_reply
 from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError
@@ -29,12 +28,6 @@ _ONE_SHOT = {"Connection": "close"}
 
 # What the library raises when the network or the peer fails.
 _FOREIGN = (aiohttp.ClientError, OSError)
-
-# A session can only be closed on its own loop. One whose loop is gone, as in a child process after
-# a fork, is kept for ever instead, so that it does not complain when it is collected.
-_open_sessions: "weakref.WeakSet[aiohttp.ClientSession]" = weakref.WeakSet()
-_inherited: list[aiohttp.ClientSession] = []
-os.register_at_fork(after_in_child=lambda: _inherited.extend(_open_sessions))
 
 
 class AiohttpTransport:
@@ -64,8 +57,7 @@ class AiohttpTransport:
         self._connect_s = connect_s
         self._pool_size = pool_size
         self._running: set[_Exchange] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._session = LoopBound(self._open_session)
         self._lingering: dict[aiohttp.ClientResponse, asyncio.TimerHandle] = {}
         self._closed = False
 
@@ -110,7 +102,7 @@ class AiohttpTransport:
             exchange.close()
         for response in list(self._lingering):
             self._cut(response)
-        session, self._session = self._session, None
+        session = self._session.take()
         if session is not None:
             await session.close()
 
@@ -123,10 +115,7 @@ class AiohttpTransport:
 
     async def post(self, payload: bytes, connect_s: float) -> aiohttp.ClientResponse:
         """The reply to a request, as soon as its headers are there; raises aiohttp's errors."""
-        session = self._session
-        if session is None or self._loop is not asyncio.get_running_loop():
-            session = self._open_session()
-        return await session.request(
+        return await self._session.get().request(
             "POST",
             self._url,
             data=payload if len(payload) <= _PLAIN_BODY_BYTES else io.BytesIO(payload),
@@ -136,10 +125,7 @@ class AiohttpTransport:
         )
 
     def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is not None:
-            _inherited.append(self._session)
-        self._loop = asyncio.get_running_loop()
-        self._session = aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,
                 keepalive_timeout=_KEEPALIVE_S,
@@ -149,8 +135,6 @@ class AiohttpTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=self.endpoint.proxy,
         )
-        _open_sessions.add(self._session)
-        return self._session
 
     def _linger(self, response: aiohttp.ClientResponse | None) -> None:
         """Let the body's formal end come without anybody waiting, so that the connection lives on.
@@ -176,22 +160,34 @@ class AiohttpTransport:
 class _Exchange:
     """One request and its reply, within its time limits; aiohttp's errors end here."""
 
-    __slots__ = ("_content", "_endpoint", "_limits", "_loop", "_patience", "_response", "_watchdog")
+    __slots__ = (
+        "_content",
+        "_endpoint",
+        "_limits",
+        "_loop",
+        "_patience",
+        "_response",
+        "_silent",
+        "_wait",
+        "_watchdog",
+    )
 
     def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
         self._endpoint = endpoint
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._patience = Patience(limits, self._loop.time())
-        self._watchdog = Watchdog(self._patience, self._loop)
+        self._wait = PatientWait(self._patience, self._loop)
+        self._watchdog = Watchdog(self._patience, self._loop, self._end_read)
+        self._silent = True
         self._response: aiohttp.ClientResponse | None = None
 
     async def open(
-        self, transport: "AiohttpTransport", payload: bytes, hidden: Iterable[str]
+        self, transport: AiohttpTransport, payload: bytes, hidden: Iterable[str]
     ) -> aiohttp.ClientResponse:
         """Send the request; the reply's headers, if they are a success's."""
         try:
-            with self._watchdog:
+            with self._wait:
                 response = await transport.post(payload, self._limits.connect_s)
                 self._response = response
                 self._content = response.content
@@ -202,6 +198,8 @@ class _Exchange:
                     body += chunk
         except _FOREIGN as exc:
             raise self._error(exc) from exc
+        finally:
+            self._wait.stop()
         raise error_from_status(response.status, response.headers, body, hidden=hidden)
 
     async def read_whole(self) -> bytes:
@@ -209,24 +207,32 @@ class _Exchange:
         body = WholeBody()
         self._patience.headers_came()
         try:
-            with self._watchdog:
+            with self._wait:
                 while chunk := await self._content.readany():
                     body.add(chunk)
         except _FOREIGN as exc:
             raise self._error(exc) from exc
+        finally:
+            self._wait.stop()
         return body.joined()
 
     async def read(self, reader: DeltaReader) -> bytes:
         """The body's next bytes; none at its end, and where it breaks, which the reader is told."""
         if reader.finished:
             self._patience.finish_came()
+            self._watchdog.stop()
+        self._watchdog.begin()
         try:
-            with self._watchdog:
-                chunk = await self._content.readany()
+            chunk = await self._content.readany()
         except _FOREIGN as exc:
             reader.fail(*self._breakage(exc), exc)
             return b""
-        self._patience.bytes_came()
+        finally:
+            self._watchdog.end()
+        if self._silent:
+            self._silent = False
+            self._patience.bytes_came()
+            self._watchdog.stop()
         return chunk
 
     def detach(self) -> aiohttp.ClientResponse | None:
@@ -236,9 +242,13 @@ class _Exchange:
 
     def close(self) -> None:
         """Close the connection, unless the body came to its end and aiohttp has it back."""
-        self._watchdog.close()
+        self._watchdog.stop()
         if self._response is not None and not self._response.closed:
             self._response.close()
+
+    def _end_read(self) -> None:
+        # Waking the reader with an error is far cheaper than being ready to cancel its task.
+        self._content.set_exception(TimeoutError())
 
     def _error(self, exc: Exception) -> ProviderError:
         if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):

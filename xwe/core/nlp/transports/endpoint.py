@@ -14,6 +14,13 @@ from xwe.errors import ProviderUnreachableError, SettingsError
 
 _RESETS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ESHUTDOWN})
 
+# What tells most, wherever in the chain of causes it stands.
+_TELLING = (
+    (socket.gaierror, "its host name is unknown"),
+    (ssl.SSLCertVerificationError, "its certificate is not trusted (SSL_CERT_FILE names what is)"),
+    (ssl.SSLError, "the TLS handshake failed"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -131,13 +138,11 @@ def _ca_bundle() -> str | None:
 
 
 def _why(cause: BaseException) -> str:
-    for exc in causes(cause):
-        if isinstance(exc, socket.gaierror):
-            return "its host name is unknown"
-        if isinstance(exc, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted ({exc.verify_message})"
-        if isinstance(exc, ssl.SSLError):
-            return "the TLS handshake failed"
+    chain = list(causes(cause))
+    for kind, words in _TELLING:
+        if any(isinstance(exc, kind) for exc in chain):
+            return words
+    for exc in chain:
         if isinstance(exc, OSError) and exc.errno:
             return os.strerror(exc.errno).lower()
         if isinstance(exc, TimeoutError):

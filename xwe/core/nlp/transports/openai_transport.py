@@ -20,7 +20,8 @@ import openai
 from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits
 from xwe.core.nlp.provider_errors import hidden_texts
 from xwe.core.nlp.transports.endpoint import Endpoint, causes, request_headers, was_reset
-from xwe.core.nlp.transports.patience import Patience, Watchdog
+from xwe.core.nlp.transports.loop_bound import LoopBound
+from xwe.core.nlp.transports.patience import Patience, PatientWait
 from xwe.core.nlp.transports.reading import REFUSAL_BYTES, DeltaReader, WholeBody
 from xwe.core.nlp.wire import build_payload, error_from_status, parse_reply
 from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError
@@ -64,15 +65,14 @@ class OpenAITransport:
         self._api_key = api_key.strip()
         self._connect_s = connect_s
         self._pool_size = pool_size
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._client: openai.AsyncOpenAI | None = None
+        self._client = LoopBound(self._open_client)
         self._closed = False
 
     async def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
         """The whole reply; see `AsyncTransport`."""
         payload = build_payload(request, stream=False)
         hidden = hidden_texts(request, self._api_key)
-        exchange = _Exchange(self.endpoint, limits)
+        exchange = self._begin(limits)
         try:
             await exchange.open(self, payload, hidden)
             body = await exchange.read_whole()
@@ -86,7 +86,7 @@ class OpenAITransport:
         """The reply in pieces; see `AsyncTransport`."""
         payload = build_payload(request, stream=True)
         hidden = hidden_texts(request, self._api_key)
-        exchange = _Exchange(self.endpoint, limits)
+        exchange = self._begin(limits)
         reader = None
         try:
             response = await exchange.open(self, payload, hidden)
@@ -102,9 +102,14 @@ class OpenAITransport:
     async def aclose(self) -> None:
         """Release the pooled connections; running calls fail. Idempotent."""
         self._closed = True
-        client, self._client = self._client, None
+        client = self._client.take()
         if client is not None:
             await client.close()
+
+    def _begin(self, limits: TimeLimits) -> "_Exchange":
+        if self._closed:
+            raise ClosedError("The client was closed; make a new one.")
+        return _Exchange(self.endpoint, limits)
 
     async def post(self, payload: bytes, connect_s: float) -> httpx2.Response:
         """The reply to a request, as soon as its headers are there.
@@ -113,12 +118,9 @@ class OpenAITransport:
             _RefusedError: the status is not a success's.
             Exception: the SDK's.
         """
-        client = self._client
-        if client is None or self._loop is not asyncio.get_running_loop():
-            client = self._open_client()
         connect_s = min(connect_s, self._connect_s)
         # `stream` leaves the body unread; what comes then is what `cast_to` says, not a stream.
-        response: Any = await client.post(
+        response: Any = await self._client.get().post(
             self.endpoint.url,
             cast_to=httpx2.Response,
             content=payload,
@@ -130,9 +132,6 @@ class OpenAITransport:
         return cast("httpx2.Response", response)
 
     def _open_client(self) -> openai.AsyncOpenAI:
-        if self._closed:
-            raise ClosedError("The client was closed; make a new one.")
-        self._loop = asyncio.get_running_loop()
         http_client = httpx2.AsyncClient(
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             event_hooks={"response": [_stop_at_a_refusal]},
@@ -146,8 +145,7 @@ class OpenAITransport:
             trust_env=False,
             verify=self.endpoint.tls_context() or True,
         )
-        self._client = _sdk_client(self.endpoint.url, self._api_key, self._headers, http_client)
-        return self._client
+        return _sdk_client(self.endpoint.url, self._api_key, self._headers, http_client)
 
 
 def _sdk_client(
@@ -198,7 +196,7 @@ class _Exchange:
         "_limits",
         "_loop",
         "_patience",
-        "_watchdog",
+        "_wait",
     )
 
     def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
@@ -206,7 +204,7 @@ class _Exchange:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._patience = Patience(limits, self._loop.time())
-        self._watchdog = Watchdog(self._patience, self._loop)
+        self._wait = PatientWait(self._patience, self._loop)
         self._chunks: AsyncGenerator[bytes, None] | None = None
 
     async def open(
@@ -214,7 +212,7 @@ class _Exchange:
     ) -> httpx2.Response:
         """Send the request; the reply's headers, if they are a success's."""
         try:
-            with self._watchdog:
+            with self._wait:
                 response = await transport.post(payload, self._limits.connect_s)
         except _RefusedError as exc:
             raise error_from_status(
@@ -222,6 +220,8 @@ class _Exchange:
             ) from None
         except _FOREIGN as exc:
             raise self._error(exc) from exc
+        finally:
+            self._wait.stop()
         self._chunks = response.aiter_bytes()
         return response
 
@@ -230,7 +230,7 @@ class _Exchange:
         body = WholeBody()
         self._patience.headers_came()
         try:
-            with self._watchdog:
+            with self._wait:
                 while chunk := await self._read_some():
                     body.add(chunk)
         except _FOREIGN as exc:
@@ -242,24 +242,26 @@ class _Exchange:
         if reader.finished:
             self._patience.finish_came()
         try:
-            with self._watchdog:
+            with self._wait:
                 chunk = await self._read_some()
         except _FOREIGN as exc:
             reader.fail(*self._breakage(exc), exc)
             return b""
+        finally:
+            self._wait.stop()
         self._patience.bytes_came()
         return chunk
 
     async def drain(self) -> None:
         """Read to the body's formal end if that is near, so that the connection can be kept."""
         self._patience.drain()
-        with contextlib.suppress(*_FOREIGN), self._watchdog:
+        with contextlib.suppress(*_FOREIGN), self._wait:
             while await self._read_some():
                 pass
 
     async def close(self) -> None:
         """Close the connection, unless the body was read to its end and the pool has it back."""
-        self._watchdog.close()
+        self._wait.stop()
         if self._chunks is not None:
             with contextlib.suppress(*_FOREIGN):
                 await self._chunks.aclose()

@@ -101,8 +101,8 @@ class Watchdog:
         """The wait is over."""
         self._since = None
 
-    def close(self) -> None:
-        """Nothing to watch any more; also where the patience has changed, before the next wait."""
+    def stop(self) -> None:
+        """No timer until the next wait begins: at the end, and where the patience has changed."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -154,13 +154,9 @@ class PatientWait:
             if task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
                 raise TimeoutError from exc
 
-    def renew(self) -> None:
-        """The patience has changed."""
-        self._watchdog.close()
-
-    def close(self) -> None:
-        """No more waits."""
-        self._watchdog.close()
+    def stop(self) -> None:
+        """No timer until the next wait begins: at the end, and where the patience has changed."""
+        self._watchdog.stop()
 
     def _cancel(self) -> None:
         if self._task is not None:

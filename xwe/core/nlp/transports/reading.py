@@ -95,27 +95,7 @@ class DeltaReader:
         if self._received > MAX_BODY_BYTES:
             self.fail(_too_large("stream"), "too_large")
             return []
-        deltas: list[Delta] = []
-        try:
-            for data in self._decoder.feed(chunk):
-                if data == DONE:
-                    self._end()
-                    break
-                delta = parse_delta(data, self._hidden) if data else None
-                if delta is None:
-                    continue
-                deltas.append(delta)
-                self._any_delta = True
-                if delta.finish_reason is not None:
-                    self.finished = True
-                if delta.usage is not None and self.finished:
-                    self.done = True
-                    break
-        except StreamInterruptedError as error:
-            self.fail(ProviderBadReplyError(error.message), "too_large")
-        except ProviderError as error:
-            self.fail(error, "error")
-        return deltas
+        return self._take(self._decoder, chunk)
 
     def fail(self, error: ProviderError, reason: str, cause: BaseException | None = None) -> None:
         """The stream broke: `error` where nothing was delivered, otherwise an interruption.
@@ -142,6 +122,29 @@ class DeltaReader:
         """Raise what went wrong, if anything did."""
         if self._failure is not None:
             raise self._failure
+
+    def _take(self, decoder: SSEDecoder, chunk: bytes) -> list[Delta]:
+        deltas: list[Delta] = []
+        try:
+            for data in decoder.feed(chunk):
+                if data == DONE:
+                    self._end()
+                    break
+                delta = parse_delta(data, self._hidden) if data else None
+                if delta is None:
+                    continue
+                deltas.append(delta)
+                self._any_delta = True
+                if delta.finish_reason is not None:
+                    self.finished = True
+                if delta.usage is not None and self.finished:
+                    self.done = True
+                    break
+        except StreamInterruptedError as error:
+            self.fail(ProviderBadReplyError(error.message), "too_large")
+        except ProviderError as error:
+            self.fail(error, "error")
+        return deltas
 
     def _end(self) -> None:
         if self._any_delta:

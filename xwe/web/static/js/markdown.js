@@ -8,7 +8,7 @@ const BULLET = /^\s{0,6}[-*+•]\s+(.*)$/;
 const NUMBER = /^\s{0,6}(\d{1,9})[.)、]\s*(.*)$/;
 const QUOTE = /^ {0,3}>\s?(.*)$/;
 
-const INLINE = /(`+)(.+?)\1(?!`)|\*\*(?=\S)(.+?)(?<=\S)\*\*|\*(?=[^\s*])([^*\n]*?[^\s*])\*|\[([^\]\n]+)\]\((https?:\/\/[^\s)]+)\)/g;
+const INLINE = /(`+)(.+?)\1(?!`)|\*\*(?=\S)(.+?)(?<=\S)\*\*|\*(?=[^\s*])([^*\n]*?[^\s*])\*|(?<!!)\[([^\]\n]+)\]\((https?:\/\/[^\s)]+)\)/g;
 
 /** Shows a growing text; only the blocks that have changed are drawn again. */
 export class MarkdownView {

@@ -1,7 +1,10 @@
 // The page's texts, in the reader's language: the server has put them into the page as data.
 const { locale, texts } = JSON.parse(document.getElementById("texts").textContent);
 
-const SECONDS = new Intl.NumberFormat(locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const figures = (digits) =>
+  new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const SHORT = figures(2);
+const LONG = figures(1);
 
 /** The text of that name, its {fields} filled in. */
 export function say(name, fields = {}) {
@@ -15,5 +18,5 @@ export function explain(code) {
 
 /** A duration as figures, without its unit. */
 export function seconds(milliseconds) {
-  return SECONDS.format(milliseconds / 1000);
+  return (milliseconds < 1000 ? SHORT : LONG).format(milliseconds / 1000);
 }

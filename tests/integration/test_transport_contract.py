@@ -1,0 +1,466 @@
+"""What a caller may rely on, whichever transport is behind the client: same results, all three."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from xwe.core.concurrency.loop_thread import get_loop_thread
+from xwe.core.nlp.completion import (
+    CompletionRequest,
+    Delta,
+    TimeLimits,
+    ToolCall,
+    Usage,
+)
+from xwe.core.nlp.transports import open_async_transport, open_blocking_transport
+from xwe.errors import (
+    ClosedError,
+    InvalidRequestError,
+    ProviderBadReplyError,
+    ProviderError,
+    SettingsError,
+)
+
+TEXT = "你好，世界 🌍 – a reply in several scripts."
+
+
+def assembled(source):
+    deltas = list(source)
+    text = "".join(delta.text for delta in deltas)
+    finish = [delta.finish_reason for delta in deltas if delta.finish_reason]
+    usage = [delta.usage for delta in deltas if delta.usage]
+    return text, finish, usage
+
+
+# --- whole replies ---
+
+
+def test_a_whole_reply_is_the_same_through_every_transport(transport, ask):
+    completion = transport.complete(ask(text=TEXT, reasoning="hm"))
+    assert completion.text == TEXT
+    assert completion.finish_reason == "stop"
+    assert isinstance(completion.usage, Usage)
+    assert completion.model == "m"
+    assert completion.message["reasoning_content"] == "hm"
+    assert completion.timings is None
+
+
+def test_what_goes_over_the_wire_is_the_same_through_every_transport(
+    transport, mock_server, ask, key
+):
+    request = CompletionRequest(
+        messages=[{"role": "user", "content": TEXT}],
+        model="m",
+        temperature=0.5,
+        max_tokens=7,
+        extra={"top_p": 0.9, "unknown_to_the_sdk": {"a": [1, None]}},
+    )
+    transport.complete(request)
+    (received,) = mock_server.requests
+    assert received.path == "/v1/chat/completions"
+    assert received.body == {
+        "messages": [{"role": "user", "content": TEXT}],
+        "model": "m",
+        "temperature": 0.5,
+        "max_tokens": 7,
+        "top_p": 0.9,
+        "unknown_to_the_sdk": {"a": [1, None]},
+    }
+    assert received.headers["Authorization"] == f"Bearer {key}"
+    assert received.headers["Content-Type"] == "application/json"
+    assert received.headers["Accept-Encoding"] == "identity"
+
+
+def test_tool_calls_are_read_from_a_whole_reply(transport, ask):
+    calls = [{"name": "weather", "arguments": '{"city": "北京"}', "id": "c1"}]
+    completion = transport.complete(ask(tool_calls=calls))
+    assert completion.tool_calls == (ToolCall("c1", "weather", '{"city": "北京"}'),)
+    assert completion.finish_reason == "tool_calls"
+
+
+def test_a_body_of_several_megabytes_passes_both_ways(open_transport, wire, ask):
+    text = "x" * 3_000_000
+    server = wire.serve(lambda _, connection: connection.sendall(wire.reply(wire.completion(text))))
+    assert open_transport(server.url).complete(ask(text)).text == text
+    assert len(server.requests[0]) > len(text)
+
+
+def test_what_cannot_be_sent_is_refused_before_anything_is_sent(transport, mock_server):
+    request = CompletionRequest(messages=[{"role": "user", "content": "\ud83d"}], model="m")
+    with pytest.raises(InvalidRequestError):
+        transport.complete(request)
+    with pytest.raises(InvalidRequestError):
+        next(transport.stream(request))
+    assert mock_server.requests == []
+
+
+# --- streams ---
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        {},
+        {"line_end": "crlf"},
+        {"line_end": "cr"},
+        {"write_bytes": 7},
+        {"write_bytes": 1, "line_end": "crlf"},
+        {"events_per_write": 5},
+        {"comment_every": 2},
+        {"fault": "no_done"},
+    ],
+    ids=str,
+)
+def test_a_stream_gives_the_text_however_it_was_cut(transport, ask, behaviour):
+    deltas = list(transport.stream(ask(text=TEXT, **behaviour)))
+    text, finish, usage = assembled(deltas)
+    assert text == TEXT
+    assert finish == ["stop"]
+    assert len(usage) == 1
+    assert len(deltas) > 5
+
+
+def test_a_stream_and_a_whole_reply_tell_the_same(transport, ask):
+    request = ask(text=TEXT)
+    whole = transport.complete(request)
+    text, finish, usage = assembled(transport.stream(request))
+    assert (text, finish, usage) == (whole.text, [whole.finish_reason], [whole.usage])
+
+
+def test_a_stream_asks_for_a_stream_with_usage(transport, mock_server, ask):
+    list(transport.stream(ask()))
+    body = mock_server.requests[0].body
+    assert body["stream"] is True
+    assert body["stream_options"] == {"include_usage": True}
+
+
+def test_reasoning_comes_as_extra_fields(transport, ask):
+    deltas = list(transport.stream(ask(text=TEXT, reasoning="let me think")))
+    thought = "".join((delta.extra or {}).get("reasoning_content", "") for delta in deltas)
+    assert thought == "let me think"
+
+
+@pytest.mark.parametrize("shape", ["openai", "no_index", "zero_index", "no_id"])
+@pytest.mark.parametrize("arguments", ["trickle", "burst"])
+def test_pieces_of_tool_calls_come_as_the_provider_cut_them(transport, ask, shape, arguments):
+    calls = [{"name": "f", "arguments": '{"a": "东"}'}, {"name": "g", "arguments": "{}"}]
+    request = ask(tool_calls=calls, tool_call_shape=shape, tool_arguments=arguments)
+    pieces = [piece for delta in transport.stream(request) for piece in delta.tool_calls]
+    assert [piece.name for piece in pieces if piece.name] == ["f", "g"]
+    assert "".join(piece.arguments for piece in pieces) == '{"a": "东"}{}'
+    assert {piece.index for piece in pieces} == {
+        "openai": {0, 1},
+        "no_id": {0, 1},
+        "zero_index": {0},
+        "no_index": {None},
+    }[shape]
+
+
+def test_pieces_are_given_as_they_come_and_not_at_the_end(open_transport, wire, ask):
+    goes_on = threading.Event()
+
+    def script(_, connection):
+        connection.sendall(wire.stream_start + wire.chunk(wire.event("first")))
+        goes_on.wait(5)
+        last = wire.event("last", finish_reason="stop")
+        connection.sendall(wire.chunk(last + wire.done) + wire.stream_end)
+
+    stream = open_transport(wire.serve(script).url).stream(ask())
+    assert next(stream) == Delta("first")
+    goes_on.set()
+    assert list(stream) == [Delta("last", finish_reason="stop")]
+
+
+def test_a_server_that_does_not_stream_gives_one_piece(open_transport, wire, ask):
+    server = wire.serve(lambda _, connection: connection.sendall(wire.reply(wire.completion())))
+    deltas = list(open_transport(server.url).stream(ask()))
+    assert deltas == [Delta("hi", finish_reason="stop")]
+
+
+def test_usage_behind_the_finish_is_not_waited_for_for_ever(open_transport, wire, ask, monkeypatch):
+    monkeypatch.setattr("xwe.core.nlp.transports.patience.TAIL_S", 0.05)
+    ended = threading.Event()
+
+    def script(_, connection):
+        finish = wire.event("hi", finish_reason="stop")
+        connection.sendall(wire.stream_start + wire.chunk(finish))
+        ended.wait(5)
+
+    stream = open_transport(wire.serve(script).url).stream(ask())
+    assert list(stream) == [Delta("hi", finish_reason="stop")]
+    assert not ended.is_set()
+    ended.set()
+
+
+def test_a_connection_that_breaks_after_the_finish_breaks_nothing(open_transport, wire, ask):
+    def script(_, connection):
+        finish = wire.event("hi", finish_reason="stop")
+        connection.sendall(wire.stream_start + wire.chunk(finish))
+        return False
+
+    stream = open_transport(wire.serve(script).url).stream(ask())
+    assert list(stream) == [Delta("hi", finish_reason="stop")]
+
+
+# --- connections ---
+
+
+def test_one_connection_serves_call_after_call_streams_included(open_transport, wire, ask):
+    def script(request, connection):
+        if b'"stream":true' in request:
+            finish = wire.event("hi", finish_reason="stop")
+            connection.sendall(wire.stream_start + wire.chunk(finish))
+            connection.sendall(wire.chunk(wire.done) + wire.stream_end)
+        else:
+            connection.sendall(wire.reply(wire.completion()))
+
+    server = wire.serve(script)
+    transport = open_transport(server.url)
+    for _ in range(3):
+        assert transport.complete(ask()).text == "hi"
+        assert list(transport.stream(ask())) == [Delta("hi", finish_reason="stop")]
+    assert len(server.requests) == 6
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("transport_name", ["aiohttp"], indirect=True)
+def test_a_connection_whose_body_ends_a_little_later_is_used_again(open_transport, wire, ask):
+    was_read = threading.Event()
+
+    def script(_, connection):
+        finish = wire.event("hi", finish_reason="stop")
+        connection.sendall(wire.stream_start + wire.chunk(finish + wire.done))
+        was_read.wait(5)
+        connection.sendall(wire.stream_end)
+
+    server = wire.serve(script)
+    transport = open_transport(server.url)
+    assert list(transport.stream(ask())) == [Delta("hi", finish_reason="stop")]
+    (lingering,) = transport.native._lingering
+    was_read.set()
+    get_loop_thread().run(lingering.content.wait_eof())
+    assert list(transport.stream(ask())) == [Delta("hi", finish_reason="stop")]
+    assert server.connections == 1
+    assert len(server.requests) == 2
+
+
+def test_a_body_whose_formal_end_never_comes_holds_nobody_up_and_is_cut(
+    open_transport, wire, ask, monkeypatch
+):
+    monkeypatch.setattr("xwe.core.nlp.transports.aiohttp_transport.TAIL_S", 0.05)
+    was_cut = threading.Event()
+
+    def script(_, connection):
+        finish = wire.event("hi", finish_reason="stop")
+        connection.sendall(wire.stream_start + wire.chunk(finish + wire.done))
+        assert connection.recv(1) == b""
+        was_cut.set()
+        return False
+
+    transport = open_transport(wire.serve(script).url)
+    assert list(transport.stream(ask())) == [Delta("hi", finish_reason="stop")]
+    assert was_cut.wait(5)
+
+
+def test_more_calls_at_once_than_connections_are_kept_all_get_their_reply(
+    open_transport, mock_server, ask
+):
+    transport = open_transport(mock_server.base_url + "/chat/completions", pool_size=1)
+    with ThreadPoolExecutor(16) as pool:
+        texts = list(pool.map(lambda n: transport.complete(ask(text=f"reply {n}")).text, range(32)))
+    assert texts == [f"reply {n}" for n in range(32)]
+
+
+def test_many_streams_at_once_never_mix(transport, ask):
+    def read(number):
+        marker = f"<{number}>"
+        return assembled(transport.stream(ask(text=marker * 20)))[0] == marker * 20
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(read, range(48)))
+
+
+def test_cookies_are_not_kept(open_transport, wire, ask):
+    cookie = "Set-Cookie: session=1; Path=/"
+    reply = wire.reply(wire.completion(), headers=[cookie])
+    server = wire.serve(lambda _, connection: connection.sendall(reply))
+    transport = open_transport(server.url)
+    transport.complete(ask())
+    transport.complete(ask())
+    assert b"cookie" not in server.requests[1].lower()
+
+
+@pytest.mark.parametrize("status", ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"])
+def test_a_redirect_is_not_followed_with_the_key(open_transport, wire, ask, status):
+    other = wire.serve(lambda _, connection: connection.sendall(wire.reply(wire.completion())))
+    reply = wire.reply(b"", status=status, headers=[f"Location: {other.url}"])
+    server = wire.serve(lambda _, connection: connection.sendall(reply))
+    transport = open_transport(server.url)
+    for call in (transport.complete, lambda request: list(transport.stream(request))):
+        with pytest.raises(ProviderBadReplyError, match="redirects"):
+            call(ask())
+    assert other.requests == []
+
+
+def test_a_proxy_gets_the_request_in_its_place(open_transport, wire, ask, monkeypatch):
+    proxy = wire.serve(lambda _, connection: connection.sendall(wire.reply(wire.completion())))
+    monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1/chat/completions"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    transport = open_transport("http://provider.invalid/v1/chat/completions")
+    assert transport.complete(ask()).text == "hi"
+    assert proxy.requests[0].startswith(b"POST http://provider.invalid/v1/chat/completions HTTP")
+
+
+def test_an_address_with_a_query_is_asked_with_it(open_transport, wire, ask):
+    server = wire.serve(lambda _, connection: connection.sendall(wire.reply(wire.completion())))
+    open_transport(server.url + "?tenant=a%20b").complete(ask())
+    assert server.requests[0].startswith(b"POST /v1/chat/completions?tenant=a%20b HTTP/1.1")
+
+
+# --- the end ---
+
+
+def test_closing_a_stream_closes_its_connection(transport, mock_server, ask):
+    stream = transport.stream(ask(tokens_per_s=200, length=100_000))
+    next(stream)
+    stream.close()
+    (received,) = mock_server.requests
+    mock_server.wait_until(lambda: received.disconnected)
+
+
+def test_a_closed_transport_says_so_and_can_be_closed_again(transport, ask):
+    assert transport.complete(ask(text="hi")).text == "hi"
+    transport.close()
+    transport.close()
+    with pytest.raises(ClosedError):
+        transport.complete(ask())
+    with pytest.raises(ClosedError):
+        next(transport.stream(ask()))
+
+
+def test_an_endpoint_that_is_none_is_refused_when_the_transport_is_made(open_transport):
+    with pytest.raises(SettingsError, match="LLM_BASE_URL"):
+        open_transport("not an address")
+
+
+def test_a_name_that_is_no_transport_is_refused():
+    for opener in (open_async_transport, open_blocking_transport):
+        with pytest.raises(SettingsError, match="requests, aiohttp, openai"):
+            opener("carrier-pigeon", "http://localhost/v1", "key")
+
+
+def test_importing_the_package_imports_no_http_library():
+    program = (
+        "import sys; import xwe.core.nlp.transports, xwe.core.nlp.wire, json;"
+        "print(json.dumps([name for name in ('aiohttp', 'requests', 'openai', 'httpx2')"
+        " if name in sys.modules]))"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert json.loads(out.stdout) == []
+
+
+# --- the asynchronous side only ---
+
+async_only = pytest.mark.parametrize("transport_name", ["aiohttp", "openai"], indirect=True)
+
+
+@async_only
+@pytest.mark.parametrize("fault", ["no_headers", "stall"])
+def test_cancelling_a_call_closes_its_connection_while_nothing_comes(
+    transport, mock_server, ask, fault
+):
+    request = ask(fault=fault, after_pieces=1)
+
+    async def cancel():
+        task = asyncio.create_task(transport.native.complete(request, TimeLimits()))
+        await asyncio.to_thread(mock_server.wait_until, lambda: mock_server.requests)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    get_loop_thread().run(cancel(), 10)
+    mock_server.wait_until(lambda: mock_server.requests[0].disconnected)
+
+
+@async_only
+@pytest.mark.parametrize("after_pieces", [0, 3])
+def test_cancelling_a_stream_closes_its_connection_while_nothing_comes(
+    transport, mock_server, ask, after_pieces
+):
+    request = ask(fault="stall" if after_pieces else "no_headers", after_pieces=after_pieces)
+
+    async def cancel():
+        pieces = asyncio.Queue()
+
+        async def read():
+            async for delta in transport.native.stream(request, TimeLimits()):
+                pieces.put_nowait(delta)
+
+        task = asyncio.create_task(read())
+        for _ in range(after_pieces):
+            await pieces.get()
+        await asyncio.to_thread(mock_server.wait_until, lambda: mock_server.requests)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    get_loop_thread().run(cancel(), 10)
+    mock_server.wait_until(lambda: mock_server.requests[0].disconnected)
+
+
+@async_only
+def test_closing_the_transport_ends_running_calls(transport, mock_server, ask):
+    async def close():
+        calls = [
+            asyncio.create_task(transport.native.complete(ask(fault=fault), TimeLimits()))
+            for fault in ("no_headers", "stall")
+        ]
+        stream = transport.native.stream(ask(fault="stall", after_pieces=1), TimeLimits())
+        await anext(stream)
+        calls.append(asyncio.ensure_future(anext(stream)))
+        await asyncio.to_thread(
+            mock_server.wait_until, lambda: len(mock_server.requests) == len(calls)
+        )
+        await transport.native.aclose()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    outcomes = get_loop_thread().run(close(), 10)
+    assert all(isinstance(outcome, ProviderError) for outcome in outcomes), outcomes
+
+
+FORK = """
+import os, sys
+from xwe.core.concurrency.loop_thread import get_loop_thread
+from xwe.core.nlp.completion import CompletionRequest, TimeLimits
+from xwe.core.nlp.transports import open_async_transport
+
+transport = open_async_transport(sys.argv[1], sys.argv[2], "key")
+request = CompletionRequest(messages=[{"role": "user", "content": "hi"}], model="m")
+
+def ask():
+    get_loop_thread().run(transport.complete(request, TimeLimits()))
+
+ask()
+child = os.fork()
+ask()
+if child:
+    _, status = os.waitpid(child, 0)
+    ask()
+get_loop_thread().run(transport.aclose())
+sys.exit(status if child else 0)
+"""
+
+
+@async_only
+def test_parent_and_child_of_a_fork_each_have_connections_of_their_own(transport_name, mock_server):
+    url = mock_server.base_url + "/chat/completions"
+    command = [sys.executable, "-W", "always::ResourceWarning", "-c", FORK, transport_name, url]
+    out = subprocess.run(command, capture_output=True, text=True, timeout=25, check=False)
+    assert (out.returncode, out.stderr) == (0, "")
+    assert len(mock_server.requests) == 4

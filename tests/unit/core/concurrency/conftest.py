@@ -1,0 +1,41 @@
+"""Time that passes at once, for tests whose subject is time."""
+
+import asyncio
+import selectors
+
+import pytest
+
+
+class VirtualSelector(selectors.SelectSelector):
+    """Passes the time at once when there is nothing else to do."""
+
+    now = 1000.0
+
+    def select(self, timeout=None):
+        ready = super().select(0)
+        if not ready:
+            assert timeout is not None, "nothing would ever happen again"
+            self.now += max(0.0, timeout)
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop whose time stands still while anything can be done."""
+
+    def __init__(self):
+        self._virtual = VirtualSelector()
+        super().__init__(self._virtual)
+
+    def time(self):
+        return self._virtual.now
+
+
+@pytest.fixture(scope="session")
+def in_virtual_time():
+    """Runs a coroutine on a loop whose sleeps cost nothing; its `time()` begins at 1000."""
+
+    def run(main):
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            return runner.run(main)
+
+    return run

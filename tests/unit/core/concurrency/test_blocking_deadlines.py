@@ -1,0 +1,154 @@
+"""Deadlines around blocking calls, and what may not be called on the loop's own thread."""
+
+import asyncio
+import queue
+import threading
+
+import pytest
+
+from xwe.core.concurrency import blocking
+from xwe.core.concurrency.loop_thread import get_loop_thread
+from xwe.errors import DeadlineExceededError, LoopDeadlockError
+
+
+async def echo(value):
+    await asyncio.sleep(0)
+    return value
+
+
+async def for_ever(ended=None):
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0)  # a clean-up that takes a turn of the loop
+        if ended is not None:
+            ended.set()
+
+
+def on_loop(func):
+    """Call `func` on the resident loop's own thread."""
+
+    async def call():
+        return func()
+
+    return get_loop_thread().run(call())
+
+
+# -- timeout
+
+
+def test_a_deadline_holds_for_every_call_inside_it():
+    with pytest.raises(DeadlineExceededError), blocking.timeout(0.02) as deadline:
+        blocking.run(for_ever())
+    assert deadline.expired()
+    assert deadline.remaining_s() == 0
+    assert blocking.run(echo(1)) == 1, "and for none outside"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: blocking.run(echo(1)),
+        lambda: blocking.gather(echo(1), echo(2)),
+        lambda: blocking.wait_for(echo(1), 20),
+        lambda: list(blocking.as_completed([echo(1)])),
+        lambda: blocking.shield(echo(1)),
+        lambda: blocking.sleep(0),
+        lambda: blocking.Lock().acquire(),
+        lambda: blocking.Lock().acquire(timeout=0),
+        lambda: blocking.Semaphore().acquire(),
+        lambda: blocking.Event().wait(),
+        lambda: blocking.Queue().put(1),
+        lambda: blocking.Queue().get(),
+        lambda: blocking.Queue().join(),
+        lambda: blocking.Future().result(),
+        lambda: blocking.wait([blocking.Future()]),
+    ],
+)
+def test_after_the_deadline_no_call_begins(call):
+    with blocking.timeout(0), pytest.raises(DeadlineExceededError):
+        call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: blocking.gather(for_ever(), for_ever()),
+        lambda: blocking.wait([blocking.Future()]),
+        lambda: blocking.wait([blocking.Future()], return_when=blocking.FIRST_COMPLETED),
+        lambda: list(blocking.as_completed([blocking.Future()])),
+        lambda: blocking.Future().result(),
+        lambda: blocking.Semaphore(0).acquire(timeout=20),
+        lambda: blocking.Event().wait(),
+        lambda: blocking.Queue().get(),
+        lambda: blocking.sleep(3600),
+    ],
+)
+def test_each_call_that_waits_ends_at_the_deadline(call):
+    with blocking.timeout(0.01), pytest.raises(DeadlineExceededError):
+        call()
+
+
+def test_a_task_that_is_waited_for_past_the_deadline_is_cancelled():
+    ended = threading.Event()
+    task = blocking.create_task(for_ever(ended))
+    with blocking.timeout(0.01), pytest.raises(DeadlineExceededError):
+        task.result()
+    assert task.cancelled()
+    assert ended.is_set()
+
+
+def test_an_inner_deadline_can_only_be_nearer():
+    with blocking.timeout(None) as outer:
+        assert outer.remaining_s() == float("inf")
+        with blocking.timeout(100) as near, blocking.timeout(1000) as far:
+            assert far.at == near.at
+            assert 0 < far.remaining_s() <= 100
+
+
+def test_a_calls_own_timeout_stays_its_own_inside_a_deadline():
+    with blocking.timeout(1000):
+        assert not blocking.Semaphore(0).acquire(timeout=0.001)
+        with pytest.raises(queue.Empty):
+            blocking.Queue().get(timeout=0.001)
+
+
+# -- the loop's own thread
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: blocking.run(echo(1)),
+        lambda: blocking.gather(echo(1)),
+        lambda: blocking.wait([blocking.Future()]),
+        lambda: list(blocking.as_completed([echo(1)])),
+        lambda: blocking.shield(echo(1)),
+        lambda: blocking.wait_for(echo(1), 1),
+        lambda: blocking.sleep(0),
+        lambda: blocking.Future().result(),
+        lambda: blocking.Lock().acquire(),
+        lambda: blocking.Semaphore().acquire(timeout=1),
+        lambda: blocking.Event().wait(),
+        lambda: blocking.Queue().put(1),
+        lambda: blocking.Queue().get(),
+    ],
+)
+def test_waiting_on_the_loops_own_thread_is_refused(call):
+    with pytest.raises(LoopDeadlockError):
+        on_loop(call)
+
+
+def test_what_does_not_wait_works_on_the_loops_own_thread():
+    def work():
+        events = blocking.Queue()
+        events.put_nowait(1)
+        flag, lock = blocking.Event(), blocking.Semaphore(0)
+        flag.set()
+        lock.release()
+        return blocking.create_task(echo(events.get_nowait())), flag.is_set(), lock.locked()
+
+    task, is_set, is_locked = on_loop(work)
+    assert task.result(20) == 1
+    assert is_set
+    assert not is_locked

@@ -1,0 +1,312 @@
+"""Locks, semaphores, events and queues that threads and coroutines share."""
+
+import asyncio
+import queue
+import subprocess
+import sys
+import threading
+from concurrent import futures
+
+import pytest
+
+from xwe.core.concurrency import blocking
+from xwe.core.concurrency.blocking import lines
+
+
+@pytest.fixture
+def pool():
+    with futures.ThreadPoolExecutor(8) as executor:
+        yield executor
+
+
+@pytest.fixture
+def blocked_loop():
+    """Holds the resident loop until it is told to let go."""
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold():
+        held.set()
+        let_go.wait(20)
+
+    blocking.get_running_loop().call_soon_threadsafe(hold)
+    assert held.wait(20)
+    yield let_go
+    let_go.set()
+    blocking.sleep(0)
+
+
+@pytest.fixture
+def in_line(monkeypatch):
+    """A semaphore that counts those who have taken a place in any line."""
+    joined = threading.Semaphore(0)
+    join = lines.Line.join
+
+    def join_and_tell(line, waiter):
+        join(line, waiter)
+        joined.release()
+
+    monkeypatch.setattr(lines.Line, "join", join_and_tell)
+    return joined
+
+
+def test_a_lock_is_shared_by_threads_the_resident_loop_and_another_loop(pool):
+    lock, inside, most, total = blocking.Lock(), 0, 0, 0
+
+    def enter():
+        nonlocal inside, most, total
+        inside += 1
+        most = max(most, inside)
+        total += 1
+
+    def leave():
+        nonlocal inside
+        inside -= 1
+
+    def by_thread():
+        for _ in range(50):
+            with lock:
+                enter()
+                leave()
+
+    async def by_coroutine():
+        for _ in range(50):
+            async with lock:
+                enter()
+                await asyncio.sleep(0)
+                leave()
+
+    jobs = [pool.submit(by_thread) for _ in range(2)]
+    jobs += [pool.submit(blocking.run, by_coroutine()), pool.submit(asyncio.run, by_coroutine())]
+    for job in jobs:
+        job.result(25)
+    assert (most, total) == (1, 200)
+    assert not lock.locked()
+
+
+def test_those_who_wait_are_served_in_the_order_in_which_they_came(pool, in_line):
+    lock, served = blocking.Lock(), []
+
+    def by_thread(name):
+        with lock:
+            served.append(name)
+
+    async def by_coroutine(name):
+        async with lock:
+            served.append(name)
+
+    lock.acquire()
+    in_line.acquire()
+    jobs = []
+    for name in range(6):
+        if name % 2:
+            jobs.append(pool.submit(blocking.run, by_coroutine(name)))
+        else:
+            jobs.append(pool.submit(by_thread, name))
+        in_line.acquire()
+    lock.release()
+    futures.wait(jobs)
+    assert served == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_semaphore_lets_as_many_in_as_its_value():
+    semaphore = blocking.Semaphore(2)
+    assert semaphore.acquire(timeout=0)
+    assert semaphore.acquire(timeout=0)
+    assert semaphore.locked()
+    assert not semaphore.acquire(timeout=0)
+    semaphore.release()
+    assert semaphore.acquire(timeout=0)
+    with pytest.raises(ValueError, match="value"):
+        blocking.Semaphore(-1)
+
+
+def test_a_lock_that_is_not_held_cannot_be_released():
+    with pytest.raises(RuntimeError, match="not held"):
+        blocking.Lock().release()
+
+
+def test_a_waiter_that_gives_up_is_not_served():
+    lock = blocking.Lock()
+    lock.acquire()
+    assert not lock.acquire(timeout=0.001)
+    lock.release()
+    assert not lock.locked()
+
+
+def test_a_waiter_served_in_the_moment_of_its_timeout_has_the_lock(monkeypatch):
+    """The turn comes after the timeout has passed and before the waiter has left the line."""
+    lock = blocking.Lock()
+    lock.acquire()
+    leave = lines.Shared._leave
+
+    def late(self, line, waiter, undo):
+        monkeypatch.undo()
+        self.release()
+        return leave(self, line, waiter, undo)
+
+    monkeypatch.setattr(lines.Shared, "_leave", late)
+    assert lock.acquire(timeout=0.001), "it was given the lock, so it must know"
+    assert lock.locked()
+
+
+def test_a_lock_given_to_a_coroutine_as_it_is_cancelled_is_released_again():
+    async def main():
+        lock = blocking.Lock()
+        await lock.acquire_async()
+        waiting = asyncio.create_task(lock.acquire_async())
+        await asyncio.sleep(0)
+        lock.release()  # it is the waiter's now, and the waiter has not been told yet
+        assert lock.locked()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not lock.locked()
+
+    blocking.run(main())
+    asyncio.run(main())
+
+
+def test_a_thread_interrupted_as_it_gets_the_lock_releases_it_again(monkeypatch):
+    lock = blocking.Lock()
+
+    class Interrupted:
+        """A lock whose waiting ends with Ctrl-C, right after it was woken."""
+
+        def __init__(self):
+            self.is_free = True
+
+        def acquire(self, timeout=None):
+            if timeout is None:
+                self.is_free = False
+                return True
+            assert self.is_free, "the waiter has been served"
+            raise KeyboardInterrupt
+
+        def release(self):
+            self.is_free = True
+
+    monkeypatch.setattr(lines.threading, "Lock", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lock.acquire()
+    assert not lock.locked()
+
+
+def test_an_event_wakes_threads_and_coroutines_alike(pool, in_line):
+    event = blocking.Event()
+    waiting = [pool.submit(event.wait), pool.submit(blocking.run, event.wait_async())]
+    for _ in waiting:
+        in_line.acquire()
+    assert not event.wait(timeout=0.001)
+    event.set()
+    assert waiting[0].result(20) is True
+    assert waiting[1].result(20) is None
+    assert event.is_set()
+    event.clear()
+    assert not event.wait(timeout=0)
+
+
+def test_a_queue_goes_between_threads_and_coroutines_in_order(pool):
+    items = blocking.Queue(maxsize=2)
+
+    async def produce():
+        for number in range(100):
+            await items.put_async(number)
+
+    async def double():
+        for _ in range(100):
+            await results.put_async(2 * await items.get_async())
+            items.task_done()
+
+    results = blocking.Queue()
+    producing = pool.submit(blocking.run, produce())
+    doubling = pool.submit(asyncio.run, double())
+    assert [results.get(timeout=20) for _ in range(100)] == [2 * number for number in range(100)]
+    producing.result(20)
+    doubling.result(20)
+    assert items.join(timeout=20)
+    assert not results.join(timeout=0.001)
+
+
+def test_a_queue_raises_what_the_standard_library_raises():
+    items = blocking.Queue(maxsize=1)
+    with pytest.raises(queue.Empty):
+        items.get_nowait()
+    with pytest.raises(queue.Empty):
+        items.get(timeout=0.001)
+    items.put_nowait(1)
+    assert (items.qsize(), items.full(), items.empty()) == (1, True, False)
+    with pytest.raises(queue.Full):
+        items.put_nowait(2)
+    with pytest.raises(queue.Full):
+        items.put(2, timeout=0.001)
+    assert items.get() == 1
+    items.task_done()
+    with pytest.raises(ValueError, match="task_done"):
+        items.task_done()
+
+
+def test_a_putter_that_gives_up_has_put_nothing():
+    items = blocking.Queue(maxsize=1)
+    items.put(1)
+    with pytest.raises(queue.Full):
+        items.put(2, timeout=0.001)
+    assert items.get() == 1
+    assert items.empty()
+
+
+def test_an_item_given_to_a_coroutine_as_it_is_cancelled_goes_to_the_next_in_order():
+    async def main():
+        items = blocking.Queue()
+        first = asyncio.create_task(items.get_async())
+        await asyncio.sleep(0)
+        items.put_nowait("a")
+        items.put_nowait("b")
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        return items.get_nowait(), items.get_nowait()
+
+    assert blocking.run(main()) == ("a", "b")
+
+
+def test_a_thread_waits_for_a_lock_no_longer_than_told_when_the_loop_is_blocked(blocked_loop):
+    lock = blocking.Lock()
+    with lock:
+        assert not lock.acquire(timeout=0.001)
+    with lock:
+        pass
+    blocked_loop.set()
+
+
+def test_a_forked_child_gets_its_own_loop_and_uses_what_was_made_before(tmp_path):
+    script = tmp_path / "forking.py"
+    script.write_text(
+        "import asyncio, os\n"
+        "from xwe.core.concurrency import blocking\n"
+        "async def echo(value):\n"
+        "    await asyncio.sleep(0)\n"
+        "    return value\n"
+        "lock, items = blocking.Lock(), blocking.Queue()\n"
+        "with lock:\n"
+        "    items.put(blocking.run(echo(1)))\n"
+        "child = os.fork()\n"
+        "with lock, blocking.timeout(20):\n"
+        "    assert blocking.run(echo(items.get())) == 1\n"
+        "if child == 0:\n"
+        "    os._exit(0)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], check=False, timeout=25)
+    assert done.returncode == 0
+
+
+def test_importing_and_making_primitives_starts_nothing():
+    script = (
+        "import threading\n"
+        "from xwe.core.concurrency import batch, blocking, gather, rate_limit, request_queue\n"
+        "blocking.Lock(), blocking.Event(), blocking.Queue(), blocking.Future()\n"
+        "rate_limit.RateLimiter(1, 1.0), request_queue.AsyncRequestQueue()\n"
+        "batch.AsyncBatchProcessor(len)\n"
+        "assert threading.active_count() == 1, threading.enumerate()\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=25)
