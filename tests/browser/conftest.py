@@ -1,7 +1,12 @@
 """A real Chromium for each module, and pages that remember what their console said."""
 
+import contextlib
 import shutil
+import socket
+import socketserver
+import threading
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -31,8 +36,65 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+class Relay(socketserver.ThreadingTCPServer):
+    """Passes connections on, but stops within a character of a reply until it may go on."""
+
+    daemon_threads = True
+
+    def __init__(self, url: str, stop_within: str) -> None:
+        super().__init__(("127.0.0.1", 0), _RelayedConnection)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.target = (urlsplit(url).hostname, urlsplit(url).port)
+        self.character = stop_within.encode()
+        self._may_go_on = threading.Event()
+
+    def go_on(self) -> None:
+        self._may_go_on.set()
+
+    def send(self, client: socket.socket, reply: bytes) -> None:
+        before, found, after = reply.partition(self.character)
+        client.sendall(before + found[:1])
+        if found:
+            self._may_go_on.wait(10)
+            client.sendall(found[1:] + after)
+
+
+class _RelayedConnection(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        with socket.create_connection(self.server.target) as upstream:
+            requests = threading.Thread(target=self._pass_requests_on, args=(upstream,))
+            requests.start()
+            with contextlib.suppress(OSError):
+                while reply := upstream.recv(65_536):
+                    self.server.send(self.request, reply)
+            with contextlib.suppress(OSError):
+                self.request.shutdown(socket.SHUT_RDWR)
+            requests.join()
+
+    def _pass_requests_on(self, upstream: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while asked := self.request.recv(65_536):
+                upstream.sendall(asked)
+        with contextlib.suppress(OSError):
+            upstream.shutdown(socket.SHUT_RDWR)
+
+
 @pytest.fixture
-def open_page(chromium: Browser) -> Iterator[OpenPage]:
+def relay() -> Iterator[Callable[..., Relay]]:
+    """Puts a `Relay` before a server; closed after the pages that go through it."""
+    with contextlib.ExitStack() as running:
+
+        def start(url: str, *, stop_within: str) -> Relay:
+            server = running.enter_context(Relay(url, stop_within))
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+            running.callback(server.shutdown)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def open_page(chromium: Browser, relay: object) -> Iterator[OpenPage]:
     """Opens an address in a browser of its own; `page.problems` is what its console complained."""
     contexts: list[BrowserContext] = []
 

@@ -82,6 +82,23 @@ def test_characters_stay_whole_however_the_wire_cuts_them(
     expect(prose(page)).to_have_text(POEM)
 
 
+def test_half_a_character_waits_for_its_other_half(
+    open_page: Callable[..., Page],
+    relay: Callable[..., Any],
+    app_server: Any,
+    mock_server: MockServer,
+) -> None:
+    """The wire stops in the middle of a character until the page has shown the one before it."""
+    mock_server.script(Behaviour(text="雾从江心"))
+    wire = relay(app_server.url, stop_within="从")
+    page = open_page(wire.url)
+    ask(page, "写诗")
+    expect(prose(page)).to_have_text("雾")
+    wire.go_on()
+    answer(page, "complete")
+    expect(prose(page)).to_have_text("雾从江心")
+
+
 def test_an_example_asks_itself(page: Page, mock_server: MockServer) -> None:
     page.locator(".example").first.click()
     answer(page, "complete")

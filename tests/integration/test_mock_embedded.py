@@ -180,13 +180,22 @@ async def test_a_request_that_comes_during_the_stop_does_not_hold_it_up():
     await server.stop()
 
 
-def test_a_server_can_be_started_again_and_twice_is_once():
+async def test_a_server_can_be_started_again_and_twice_is_once():
     server = MockServer()
     with server as first:
         address = first.base_url
         assert first.start().base_url == address
     with server:
         assert server.base_url == address
+        async with aiohttp.request("POST", url(server), json=QUESTION) as response:
+            assert response.status == 200
+
+
+async def test_it_listens_on_other_addresses_too():
+    with MockServer(host="::1") as server:
+        assert server.base_url.startswith("http://[::1]:")
+        async with aiohttp.request("POST", url(server), json=QUESTION) as response:
+            assert response.status == 200
 
 
 def test_nothing_is_started_before_the_start():

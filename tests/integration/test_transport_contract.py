@@ -276,6 +276,21 @@ def test_more_calls_at_once_than_connections_are_kept_all_get_their_reply(
     assert texts == [f"reply {n}" for n in range(32)]
 
 
+@pytest.mark.parametrize("transport_name", ["aiohttp"], indirect=True)
+def test_connections_beyond_those_to_be_kept_are_for_one_call(open_transport, wire, ask):
+    all_there = threading.Barrier(3)
+
+    def script(_, connection):
+        all_there.wait(5)
+        connection.sendall(wire.reply(wire.completion()))
+
+    server = wire.serve(script)
+    transport = open_transport(server.url, pool_size=1)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: transport.complete(ask()), range(3)))
+    assert sum(b"connection: close" in request.lower() for request in server.requests) == 2
+
+
 def test_many_streams_at_once_never_mix(transport, ask):
     def read(number):
         marker = f"<{number}>"

@@ -138,6 +138,20 @@ def test_the_providers_failure_becomes_a_status(
         assert response.headers["Retry-After"] == "7"
 
 
+def test_with_the_kill_switch_everything_still_answers(
+    serve: Callable[..., Any], mock_server: MockServer
+) -> None:
+    """No loop and no pool: each request's own thread asks the model."""
+    server = serve(LLM_ASYNC_ENABLED="false")
+    mock_server.script(*[Behaviour(text="你好")] * 4)
+    assert post(server, "/api/llm/chat", {"message": "hi"}).json()["response"] == "你好"
+    batch = post(server, "/api/llm/batch", {"prompts": ["a", "b"]}).json()["results"]
+    assert batch == [{"ok": True, "response": "你好"}] * 2
+    streamed = requests.get(f"{server.url}/chat?prompt=hi", timeout=20)
+    assert streamed.content.decode() == "你好"
+    assert requests.get(f"{server.url}/health/ready", timeout=20).ok
+
+
 def test_no_marker_of_one_caller_shows_up_with_another(server: Any) -> None:
     """The demo model quotes its prompt, so that a mix-up would be seen."""
 

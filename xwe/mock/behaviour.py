@@ -64,7 +64,7 @@ class Behaviour:
     Attributes:
         latency_s: until the whole reply (plain), or its first token (streamed), or the fault.
         tokens_per_s: the pace of a streamed reply; None is as fast as the wire takes it.
-        length: of the reply; None is the template's own.
+        length: of a template reply; None is the template's own.
         seed: varies the replies; the same request and seed give the same reply.
         text: the reply itself, instead of a template. With `tool_calls` it is said before them.
         reasoning: sent as `reasoning_content` before the reply.

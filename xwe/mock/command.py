@@ -115,9 +115,11 @@ async def _serve(server: "ModelServer", host: str, port: int, parent_pid: int | 
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, ended.set)
+    from xwe.mock.server import base_url  # noqa: PLC0415 - as above
+
     port = await server.start(host, port)
     try:
-        click.echo(f"xwe mock listens on http://{host}:{port}/v1")
+        click.echo(f"xwe mock listens on {base_url(host, port)}")
         if parent_pid is not None:
             parent = asyncio.create_task(_parent_ended(parent_pid))
             parent.add_done_callback(lambda _: ended.set())

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from xwe.errors import InvalidRequestError
 from xwe.mock.behaviour import Behaviour
 from xwe.mock.protocol import Reply, ReplyToolCall
 from xwe.mock.replies import template_reply, tool_results_reply
+from xwe.mock.schema_check import find_schema_fault
 from xwe.mock.schema_filler import fill_schema
 from xwe.mock.tokens import estimate_prompt_tokens, split_tokens
 from xwe.mock.tool_caller import call_id, choose_calls
@@ -98,15 +98,9 @@ def _own_text(
 
 def _json_object(messages: Sequence[Mapping[str, Any]], topic: Topic, seed: int) -> str:
     """An object like the schema or the example that the prompt shows, where it shows one."""
-    shown = next(_shown_objects(messages), None)
-    schema = {"type": "object", "properties": {"reply": {"type": "string"}}}
-    if shown is not None:
-        schema = shown if _is_schema(shown) else _schema_of(shown)
-    try:
-        value = fill_schema(schema, topic, seed, field="messages")
-    except InvalidRequestError:  # what looked like a schema was none
-        value = shown
-    return json.dumps(value, ensure_ascii=False)
+    shown = next(_shown_objects(messages), {"reply": ""})
+    schema = shown if _is_schema(shown) else _schema_of(shown)
+    return json.dumps(fill_schema(schema, topic, seed, field="messages"), ensure_ascii=False)
 
 
 def _shown_objects(messages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -127,7 +121,8 @@ def _shown_objects(messages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, 
 
 
 def _is_schema(value: Mapping[str, Any]) -> bool:
-    return value.get("type") == "object" or "$ref" in value or "properties" in value
+    described = value.get("type") == "object" or "$ref" in value or "properties" in value
+    return described and find_schema_fault(value) is None
 
 
 def _schema_of(example: Any) -> dict[str, Any]:

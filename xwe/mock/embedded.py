@@ -7,7 +7,7 @@ from typing import Self
 from xwe.core.concurrency.loop_thread import LoopThread
 from xwe.mock.behaviour import Behaviour
 from xwe.mock.recorder import ReceivedRequest, RequestLog
-from xwe.mock.server import ModelServer
+from xwe.mock.server import ModelServer, base_url
 
 
 class MockServer:
@@ -66,7 +66,7 @@ class MockServer:
     @property
     def base_url(self) -> str:
         """Where the API is; `/chat/completions` goes behind it."""
-        return f"http://{self._host}:{self._port}/v1"
+        return base_url(self._host, self._port)
 
     @property
     def requests(self) -> list[ReceivedRequest]:

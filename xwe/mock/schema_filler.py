@@ -9,7 +9,7 @@ import itertools
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, overload
 
 from jsonschema.validators import Draft202012Validator
 from referencing import Registry
@@ -220,7 +220,7 @@ class _Filler:
         for name, wanted in schema.get("dependentRequired", {}).items():
             if name in names:
                 names += [n for n in wanted if n not in names]
-        most = schema.get("maxProperties", len(names))
+        most = _count(schema, "maxProperties", len(names))
         for name in reversed(list(names)):
             if len(names) > most and name not in required:
                 names.remove(name)
@@ -238,7 +238,7 @@ class _Filler:
         patterns = list(schema.get("patternProperties", ()))
         closed = schema.get("additionalProperties") is False
         taken = set(names)
-        for index in range(min(schema.get("minProperties", 0), _MOST_ITEMS) - len(names)):
+        for index in range(min(_count(schema, "minProperties", 0), _MOST_ITEMS) - len(names)):
             for number in range(_MOST_ITEMS):
                 name = f"extra_{index + number}"
                 if closed and patterns:
@@ -266,22 +266,22 @@ class _Filler:
     def _array(self, schema: Schema, key: str) -> list[Any]:
         prefix = schema.get("prefixItems", ())
         items = schema.get("items", True)
-        least = schema.get("minItems", 0)
+        least = _count(schema, "minItems", 0)
         usual = 0 if self._terse else max(_USUAL_ITEMS + self._rng.randrange(2), len(prefix))
         if items is False:
             usual = len(prefix)
-        count = max(least, min(usual, schema.get("maxItems", usual)))
+        count = max(least, min(usual, _count(schema, "maxItems", usual)))
         if count > _MOST_ITEMS:
             raise _DeadEndError
-        wanted = schema.get("contains")
+        wanted, matches = schema.get("contains"), _count(schema, "minContains", 1)
         values: list[Any] = []
         for index in range(count):
             part = prefix[index] if index < len(prefix) else items
-            if wanted is not None and index >= count - max(1, schema.get("minContains", 1)):
+            if wanted is not None and index >= count - max(1, matches):
                 part = merge_schemas(part, wanted)
             must_differ = schema.get("uniqueItems", False)
             values.append(self._item(part, key, values, _MOST_TRIES if must_differ else 4))
-        if wanted is not None and not values and schema.get("minContains", 1):
+        if wanted is not None and not values and matches:
             values.append(self.value(merge_schemas(items, wanted), key))
         return values
 
@@ -297,8 +297,8 @@ class _Filler:
         return value
 
     def _string(self, schema: Schema, key: str) -> str:
-        least = schema.get("minLength", 0)
-        most = schema.get("maxLength")
+        least = _count(schema, "minLength", 0)
+        most = _count(schema, "maxLength", None)
         if least > _MOST_LENGTH:
             raise _DeadEndError
         if "pattern" in schema:
@@ -314,7 +314,16 @@ class _Filler:
         if len(text) < least:
             padding = _PADDING[self._topic.language]
             text = (text + padding * (least // len(padding) + 1))[:least]
-        return text if most is None else text[: int(most)]
+        return text if most is None else text[:most]
+
+
+@overload
+def _count(schema: Schema, keyword: str, otherwise: int) -> int: ...
+@overload
+def _count(schema: Schema, keyword: str, otherwise: None) -> int | None: ...
+def _count(schema: Schema, keyword: str, otherwise: int | None) -> int | None:
+    """A keyword's number; JSON Schema takes 3.0 for an integer."""
+    return int(schema[keyword]) if keyword in schema else otherwise
 
 
 def _nothing(_schema: Schema, _key: str) -> None:

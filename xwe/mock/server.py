@@ -37,6 +37,11 @@ _MODELS: Final = (DEMO_MODEL, EMBEDDING_MODEL)
 Handler = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
 
 
+def base_url(host: str, port: int) -> str:
+    """Where the API is; `/chat/completions` goes behind it."""
+    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+
+
 class ModelServer:
     """An OpenAI-compatible server on the running loop.
 
@@ -85,6 +90,7 @@ class ModelServer:
         server = web.Server(
             self._serve, request_factory=_make_request, handler_cancellation=True, access_log=None
         )
+        self._stopping = False
         self._runner = web.ServerRunner(server)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, backlog=_BACKLOG)

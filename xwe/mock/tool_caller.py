@@ -71,7 +71,8 @@ _ADDRESS_KEY: Final = re.compile(r"url|link|email|网址|邮箱", re.IGNORECASE)
 _SUM: Final = re.compile(r"[\d(][\d\s.+\-*/×÷()^%]*[\d)]")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ADDRESS: Final = re.compile(r"https?://\S+|[\w.+-]+@[\w-]+\.[\w.]+")
-_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
+# As JSON writes them, and not longer than anybody means.
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,9})?")
 
 
 def choose_calls(body: Mapping[str, Any], topic: Topic, seed: int) -> tuple[ReplyToolCall, ...]:
@@ -116,7 +117,7 @@ def _is_meant(tool: Mapping[str, Any], topic: Topic) -> bool:
             tool["name"],
             tool.get("description", ""),
             *properties,
-            *(str(part.get("description", "")) for part in properties.values() if part is not True),
+            *(str(p.get("description", "")) for p in properties.values() if isinstance(p, dict)),
         ]
     )
     tool_words, message_words = _words(described), _words(topic.message)
@@ -146,17 +147,18 @@ def _argument_sets(schema: Mapping[str, Any], topic: Topic, seed: int) -> Iterat
 
 
 def _arguments(schema: Mapping[str, Any], topic: Topic, seed: int) -> dict[str, Any]:
+    """What is required, and what the message says of the rest."""
     filled = fill_schema(schema, topic, seed, field="tools") if schema else {}
     if not isinstance(filled, dict):
         return {}
-    properties = schema.get("properties", {})
-    hinted = dict(_hints(properties, topic))
-    required = schema.get("required", ())
-    kept = {key: value for key, value in filled.items() if key in required or key not in properties}
-    for arguments in (kept | hinted, filled | hinted):
-        if arguments and _validator(schema).is_valid(arguments):
-            return {key: arguments[key] for key in (*properties, *arguments) if key in arguments}
-    return filled
+    validator = Draft202012Validator(schema, registry=Registry())
+    properties, required = schema.get("properties", {}), schema.get("required", ())
+    said = {}
+    for key, hint in _hints(properties, topic):
+        if validator.is_valid(filled | {key: hint}):
+            filled[key] = said[key] = hint
+    kept = {key: value for key, value in filled.items() if key in required or key in said}
+    return kept if kept and validator.is_valid(kept) else filled
 
 
 def _hints(properties: Mapping[str, Any], topic: Topic) -> Iterator[tuple[str, Any]]:
@@ -165,18 +167,17 @@ def _hints(properties: Mapping[str, Any], topic: Topic) -> Iterator[tuple[str, A
     quoted = iter(topic.quoted)
     for key, schema in properties.items():
         kind = schema.get("type") if isinstance(schema, dict) else None
-        value: Any = None
-        if kind == "string" and "enum" not in schema:
-            value = _text_hint(key, topic, quoted)
-        elif kind in ("integer", "number"):
+        hint: Any = None
+        if kind in ("integer", "number"):
             number = next(numbers, None)
-            value = json.loads(number.lstrip("0") or "0") if number and kind == "number" else None
-            if number and kind == "integer" and "." not in number:
-                value = int(number)
+            hint = json.loads(number) if number else None
+        elif kind == "string" and "enum" not in schema:
+            hint = _text_hint(key, topic, quoted)
         elif kind == "string":
-            value = next((member for member in schema["enum"] if member in topic.message), None)
-        if value is not None and _validator(schema).is_valid(value):
-            yield key, value
+            members = (m for m in schema["enum"] if isinstance(m, str) and m in topic.message)
+            hint = next(members, None)
+        if hint is not None:
+            yield key, hint
 
 
 def _text_hint(key: str, topic: Topic, quoted: Iterator[str]) -> str | None:
@@ -189,7 +190,3 @@ def _text_hint(key: str, topic: Topic, quoted: Iterator[str]) -> str | None:
     if _WHOLE_KEY.match(key):
         return next(quoted, None) or topic.message.strip()
     return next(quoted, None)
-
-
-def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
-    return Draft202012Validator(schema, registry=Registry())

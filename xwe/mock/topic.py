@@ -11,6 +11,8 @@ Language = Literal["zh", "en"]
 _HAN: Final = re.compile(r"[㐀-鿿]")
 _LATIN: Final = re.compile(r"[A-Za-z]")
 _QUOTED: Final = re.compile(r"[「『“\"《]([^「」『』“”\"《》\n]{1,40})[」』”\"》]")
+# Where there is JSON in the message, plain quotation marks are its own.
+_TYPESET_QUOTED: Final = re.compile(r"[「『“《]([^「」『』“”《》\n]{1,40})[」』”》]")
 _PLACES: Final[Mapping[str, str]] = {
     "北京": "Beijing",
     "上海": "Shanghai",
@@ -82,10 +84,11 @@ def last_text(messages: Sequence[Mapping[str, Any]], role: str) -> str:
 @lru_cache(maxsize=256)
 def read_topic(message: str) -> Topic:
     """Find out what a message is about."""
+    quotations = _TYPESET_QUOTED if "{" in message else _QUOTED
     return Topic(
         language=detect_language(message),
         message=message,
-        quoted=tuple(found.strip() for found in _QUOTED.findall(message)),
+        quoted=tuple(found.strip() for found in quotations.findall(message)),
         places=_find_places(message),
     )
 

@@ -5,14 +5,10 @@ Each check is a generator of refusals, lazily evaluated: the first one is the an
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
-import orjson
-from jsonschema.exceptions import SchemaError
-from jsonschema.validators import Draft202012Validator
-
 from xwe.mock.protocol import Refusal
+from xwe.mock.schema_check import find_schema_fault
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -242,22 +238,9 @@ def _check_tool(tool: Any, where: str) -> Refusals:
 def _check_schema(schema: Any, where: str) -> Refusals:
     if not isinstance(schema, dict):
         yield Refusal(f"{where} must be an object.", where)
-    try:
-        fault = _schema_fault(orjson.dumps(schema))
-    except (orjson.JSONEncodeError, RecursionError):
-        fault = "it is nested too deeply."
+    fault = find_schema_fault(schema)
     if fault is not None:
         yield Refusal(f"{where} is not a JSON Schema: {fault}", where)
-
-
-@lru_cache(maxsize=256)
-def _schema_fault(encoded: bytes) -> str | None:
-    """What is wrong with a schema; remembered, since the same tools come again and again."""
-    try:
-        Draft202012Validator.check_schema(orjson.loads(encoded))
-    except SchemaError as error:
-        return f"{error.message:.200}"
-    return None
 
 
 def _check_response_format(body: Mapping[str, Any]) -> Refusals:

@@ -75,13 +75,14 @@ def status_of(error: XweError) -> HTTPStatus:
     return next(STATUS_BY_ERROR[cls] for cls in type(error).__mro__ if cls in STATUS_BY_ERROR)
 
 
-def describe(error: Exception) -> dict[str, Any]:
+def report(error: Exception) -> dict[str, Any]:
     """What a client is told: `{"code", "message", "retryable"}`.
 
-    An error on this side (500) keeps its details to the log.
+    What went wrong on this side (500) is written to the log, and the client is told where.
     """
     if isinstance(error, XweError) and status_of(error) != HTTPStatus.INTERNAL_SERVER_ERROR:
         return _described(error.code, error.message, retryable=error.retryable)
+    log.error("Request %s failed", request_id.get(), exc_info=error)
     code = error.code if isinstance(error, XweError) else XweError.code
     message = f"Something went wrong on this side; its log knows it as {request_id.get()}."
     return _described(code, message)
@@ -106,9 +107,7 @@ def init_app(app: Flask) -> None:
 
 def _on_known(error: XweError) -> Response:
     status = status_of(error)
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _on_unknown(error)
-    response = json_response({"error": describe(error)}, status)
+    response = json_response({"error": report(error)}, status)
     wait_s = error.retry_after_s
     if wait_s is None and status == HTTPStatus.SERVICE_UNAVAILABLE:
         wait_s = DEFAULT_RETRY_AFTER_S
@@ -122,15 +121,15 @@ def _on_left(_: ReaderLeftError) -> Response:
 
 
 def _on_unknown(error: Exception) -> Response:
-    log.error("Request %s failed", request_id.get(), exc_info=error)
-    return json_response({"error": describe(error)}, HTTPStatus.INTERNAL_SERVER_ERROR)
+    return json_response({"error": report(error)}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _on_http(error: HTTPException) -> Response | HTTPException:
     if error.response is not None or error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error  # a redirect, or a response that its author has finished
     status = HTTPStatus(error.code)
-    if request.path.startswith("/api/") or not request.accept_mimetypes.accept_html:
+    # "*/*" is what programs send; a browser that opens a page names it.
+    if request.path.startswith("/api/") or "text/html" not in request.headers.get("Accept", ""):
         code = _CODE_BY_STATUS.get(status, status.phrase.lower().replace(" ", "_"))
         response = error_response(status, code, error.description or status.phrase)
     else:

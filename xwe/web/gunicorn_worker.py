@@ -175,7 +175,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn carries no types
 
     def is_parent_alive(self) -> bool:
         """Whether the master is still there; without it, this worker drains like after SIGTERM."""
-        self.alive = self.alive and bool(super().is_parent_alive())
+        if not super().is_parent_alive():
+            # Only ever set to False: a signal may do so between any two steps of this thread.
+            self.alive = False
         return self.alive
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 -- gunicorn's signature

@@ -75,7 +75,11 @@ class Server:
         self.process.send_signal(number)
 
     def wait(self, timeout_s):
-        return self.process.wait(timeout_s)
+        """Its exit status."""
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the server did not end:\n{self.log}")
 
     def end(self):
         """End it and everything it started, however the test went."""

@@ -163,4 +163,5 @@ def test_a_topic_knows_its_places_in_their_order_and_its_quotations():
     topic = read_topic("上海和北京的天气，写进《日记》")
     assert topic.places == ("上海", "北京")
     assert topic.quoted == ("日记",)
+    assert read_topic('JSON like {"a": 1} of “x”').quoted == ("x",)
     assert read_topic("Is it cold in Upper Heyford?").places == ("Upper Heyford",)

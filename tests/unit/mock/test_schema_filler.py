@@ -187,6 +187,8 @@ TREE = {
         {"type": "number", "multipleOf": 0.1, "minimum": 0.05},
         {"type": "number", "exclusiveMinimum": 0.1, "exclusiveMaximum": 0.2},
         {"type": "integer", "minimum": 2**62},
+        {"type": "string", "minLength": 3.0, "maxLength": 3.0},
+        {"type": "array", "minItems": 4.0, "items": {"type": "object", "minProperties": 2.0}},
         {"type": "string", "pattern": "^a+$", "minLength": 12, "maxLength": 12},
         {"anyOf": [{"type": "string", "maxLength": 3}], "minLength": 2},
         {"$ref": "#/$defs/a~1b/allOf/0", "$defs": {"a/b": {"allOf": [{"type": "integer"}]}}},

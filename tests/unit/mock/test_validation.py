@@ -1,5 +1,8 @@
 """What a chat request is refused for, and that nothing else than a refusal comes of it."""
 
+import contextlib
+import json
+
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -161,6 +164,39 @@ def test_any_body_is_either_refused_or_answered(request_body):
         return
     reply = answer(request_body, Behaviour())
     assert reply.finish_reason in ("stop", "length", "tool_calls")
+
+
+SCHEMA_LIKE = st.recursive(
+    JSON,
+    lambda inner: st.dictionaries(
+        st.sampled_from(
+            ["type", "properties", "required", "items", "enum", "anyOf", "$ref", "minItems", "city"]
+        ),
+        inner | st.sampled_from(["object", "string", "array", "integer", "#", ["string", "null"]]),
+        max_size=3,
+    ),
+    max_leaves=6,
+)
+
+
+@given(SCHEMA_LIKE)
+@UNHURRIED
+def test_whatever_stands_where_a_schema_belongs_is_refused_or_filled(schema):
+    """In a tool, as a reply's format, and shown in a prompt."""
+    function = {"name": "weather", "parameters": {"type": "object", "properties": {"city": schema}}}
+    described = {"name": "x", "schema": schema}
+    prompt = {
+        "role": "user",
+        "content": f"As JSON, 3 of: {json.dumps({'type': 'object', 'a': schema})}",
+    }
+    for request_body in (
+        body(tools=[{"type": "function", "function": function}], tool_choice="required"),
+        body(response_format={"type": "json_schema", "json_schema": described}),
+        body(messages=[prompt], response_format={"type": "json_object"}),
+    ):
+        if find_refusal(request_body) is None:
+            with contextlib.suppress(InvalidRequestError):
+                answer(request_body, Behaviour())
 
 
 def test_a_schema_nested_too_deeply_is_refused():

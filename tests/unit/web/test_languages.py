@@ -13,7 +13,7 @@ import xwe.web
 from xwe.web.languages import COOKIE, Languages
 
 LANGUAGES = Languages.load()
-NOT_WORDS = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}|<svg.*?</svg>|<pre>.*?</pre>", re.DOTALL)
+NOT_WORDS = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}|<svg.*?</svg>|<pre.*?</pre>", re.DOTALL)
 TAGS = re.compile(r"<[^>]*>")
 WEB = Path(xwe.web.__file__).parent
 

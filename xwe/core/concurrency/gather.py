@@ -1,7 +1,6 @@
 """Many awaitables, a few at a time."""
 
 import asyncio
-import contextvars
 import inspect
 import operator
 from collections.abc import Awaitable, Iterable
@@ -67,9 +66,6 @@ class _Gathering(Generic[T]):
         self._source = iter(coros)
         self._limit = limit
         self._keep_errors = keep_errors
-        # One context for reading the source and for starting tasks, which copy it: what one
-        # awaitable sets, no other sees.
-        self._context = contextvars.copy_context()
         self._ended = asyncio.get_running_loop().create_future()
         self._error: BaseException | None = None
         self._open = True  # there may be more to start
@@ -79,8 +75,7 @@ class _Gathering(Generic[T]):
 
     async def run(self) -> list[T | BaseException]:
         """Start, refill and wait; nothing is left running on any way out."""
-        # A context can be entered once at a time: here it is only lent to the copies.
-        self._context.run(self._fill)
+        self._fill()
         try:
             await self._ended
         finally:
@@ -110,7 +105,7 @@ class _Gathering(Generic[T]):
         self._results.append(cast("T", None))
         self._unsettled += 1
         self._running.add(task)
-        task.add_done_callback(partial(self._settle, place), context=self._context)
+        task.add_done_callback(partial(self._settle, place))
 
     def _settle(self, place: int, task: asyncio.Future[T]) -> None:
         self._unsettled -= 1

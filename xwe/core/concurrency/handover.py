@@ -10,7 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -19,6 +19,9 @@ class Call(ABC, Generic[T]):
     """A coroutine on its way to the loop and its outcome on the way back."""
 
     __slots__ = ("_abandoned", "_context", "_coro", "_task", "_waited_for")
+
+    # Whether a thread sits and waits for the outcome.
+    blocks: ClassVar[bool] = True
 
     _waited_for: "set[Call[Any]]"
 
@@ -135,6 +138,8 @@ class SubmittedCall(Call[T]):
     """A call whose outcome goes into a future."""
 
     __slots__ = ("_future",)
+
+    blocks = False
 
     def __init__(
         self,

@@ -212,6 +212,15 @@ class LoopThread:
                 self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(CLOSE_WITHIN_S * 2)
 
+    def leave_asleep(self) -> None:
+        """Do not wake those who wait. At the process's end they can only be daemon threads.
+
+        Woken with an error, each would print a traceback into the last moment of the process.
+        """
+        for call in self._waited_for.copy():
+            if call.blocks:
+                self._waited_for.discard(call)
+
     def _fail_waited_for(self) -> None:
         with contextlib.suppress(KeyError):  # the loop may take one out at the same time
             while True:
@@ -313,5 +322,11 @@ def _forget_after_fork() -> None:
         inherited.forget_after_fork()
 
 
+def _close_at_exit() -> None:
+    if _resident is not None:
+        _resident.leave_asleep()
+    close_loop_thread()
+
+
 os.register_at_fork(after_in_child=_forget_after_fork)
-atexit.register(close_loop_thread)
+atexit.register(_close_at_exit)

@@ -217,14 +217,12 @@ class RateLimiter:
     def _give_back(self, waiter: "_Waiter") -> None:
         """Undo a place in the line, or a turn that its owner did not live to see."""
         with self._guard:
-            now = self._clock()
             self._forecast = None
             if waiter.passed_at is not None:
-                self._window.remove(waiter.weight, waiter.passed_at, now)
+                self._window.remove(waiter.weight, waiter.passed_at, self._clock())
             else:
                 self._line.pop(waiter, None)
-            self._let_pass(now)
-            if self._line:
+            if self._line:  # perhaps it may pass now; it looks for itself
                 next(iter(self._line)).wake()
 
 
@@ -263,11 +261,11 @@ class _Window:
         self._refill_s = period_s / calls  # of a weight of 1
         self._log: deque[tuple[float, int]] = deque()
         self._in_log = 0
-        self._latest = self._full_at = -math.inf
+        self._full_at = -math.inf
 
     def earliest(self, weight: int, now: float) -> float:
         """When `weight` may pass, at `now` or later."""
-        at = max(now, self._latest)
+        at = now
         while self._log and self._log[0][0] + self._period_s <= at:
             self._in_log -= self._log.popleft()[1]
         too_many = self._in_log + weight - self._burst
@@ -284,7 +282,6 @@ class _Window:
         """Let `weight` pass at a time that `earliest` allowed."""
         self._log.append((at, weight))
         self._in_log += weight
-        self._latest = at
         self._full_at = max(at, self._full_at) + weight * self._refill_s
 
     def remove(self, weight: int, at: float, now: float) -> None:
@@ -302,7 +299,7 @@ class _Window:
         window = _Window(self._calls, self._period_s, self._burst)
         window._log = self._log.copy()
         window._in_log = self._in_log
-        window._latest, window._full_at = self._latest, self._full_at
+        window._full_at = self._full_at
         for waiter in line:
             window.add(waiter.weight, window.earliest(waiter.weight, now))
         return window

@@ -44,6 +44,8 @@ log = logging.getLogger("xwe.llm")
 
 # A rough middle of English (4) and Chinese (1.5) text; only a tokens-a-minute limit relies on it.
 CHARACTERS_PER_TOKEN = 2.5
+# A loop's timers count in milliseconds and may fire one early: that is still the deadline.
+TIMER_SLACK_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +361,7 @@ class CallPath:
         breaker = self.guards.breaker
         breaker.fail(error)
         remaining_s = call.remaining_s()
-        if remaining_s <= 0 and isinstance(error, ProviderTimeoutError):
+        if remaining_s <= TIMER_SLACK_S and isinstance(error, ProviderTimeoutError):
             raise DeadlineExceededError("The model did not answer before the deadline.") from error
         delay_s = None
         if not breaker.is_open:

@@ -13,13 +13,12 @@ from xwe.core.concurrency.gather import gather_with_limit
 from xwe.core.concurrency.iteration import iterate_in_sync
 from xwe.core.nlp.completion import Completion, Delta, Timings, Usage
 from xwe.core.nlp.llm_client import LLMClient
-from xwe.errors import XweError
 from xwe.web import schemas
 from xwe.web.application import calls_model, current_application
 from xwe.web.bodies import json_response, parse_object, parse_query, read_body
 from xwe.web.departure import connection_of, until_reader_leaves
 from xwe.web.envelope import elapsed_s
-from xwe.web.errors import describe
+from xwe.web.errors import report
 from xwe.web.text_stream import TextStream
 
 T = TypeVar("T")
@@ -88,8 +87,8 @@ async def batch(asked: schemas.BatchRequest) -> Response:
     async def answer(index: int) -> dict[str, Any]:
         try:
             completion = await _complete(schemas.batch_item(asked, index))
-        except XweError as error:
-            return {"ok": False, "error": describe(error)}
+        except Exception as error:  # noqa: BLE001 - whatever it is, it stays with its item
+            return {"ok": False, "error": report(error)}
         if completion.timings is not None:
             spent.append(completion.timings)
         return {"ok": True, "response": completion.text}

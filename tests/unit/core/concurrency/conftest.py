@@ -1,7 +1,11 @@
-"""Time that passes at once, for tests whose subject is time."""
+"""Time that passes at once, for tests whose subject is time; and interpreters to lose."""
 
 import asyncio
+import os
 import selectors
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
@@ -37,5 +41,24 @@ def in_virtual_time():
     def run(main):
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             return runner.run(main)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def in_fresh_interpreter():
+    """Runs a script in an interpreter of its own, warnings being errors; what it printed."""
+
+    def run(script, *, timeout_s=20, **environ):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.split()
 
     return run

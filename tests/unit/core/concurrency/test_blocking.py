@@ -32,9 +32,23 @@ async def for_ever(ended=None):
     try:
         await asyncio.Event().wait()
     finally:
-        await asyncio.sleep(0)  # a clean-up that takes a turn of the loop
+        for _ in range(200):  # a clean-up that takes its time
+            await asyncio.sleep(0)
         if ended is not None:
             ended.set()
+
+
+def started(coro):
+    """A task that has taken its first step."""
+    task = blocking.create_task(coro)
+    blocking.sleep(0)  # a task as well, and behind it
+    return task
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A busy machine may take its time to carry a cancellation out."""
+    monkeypatch.setattr(tasks, "SETTLE_WITHIN_S", 20)
 
 
 @pytest.fixture
@@ -105,9 +119,7 @@ def test_a_task_runs_while_its_thread_does_something_else():
 
 def test_a_cancelled_task_has_cleaned_up_when_its_result_says_so():
     ended = threading.Event()
-    task = blocking.create_task(for_ever(ended))
-    blocking.sleep(0)
-    blocking.sleep(0)
+    task = started(for_ever(ended))
     assert task.cancel()
     with pytest.raises(futures.CancelledError):
         task.result(20)
@@ -254,7 +266,7 @@ def test_what_is_shielded_goes_on_when_its_waiter_gives_up():
 
 def test_wait_for_cancels_what_takes_too_long_and_sees_it_end():
     ended = threading.Event()
-    task = blocking.create_task(for_ever(ended))
+    task = started(for_ever(ended))
     with pytest.raises(TimeoutError):
         blocking.wait_for(task, 0.01)
     assert task.cancelled()
@@ -280,7 +292,7 @@ def test_wait_for_does_not_hang_on_work_that_will_not_end(monkeypatch):
         finally:
             await may_end.wait_async()
 
-    task = blocking.create_task(stubborn())
+    task = started(stubborn())
     with pytest.raises(DeadlineExceededError):
         blocking.wait_for(task, 0.05)
     assert not task.done()
@@ -303,9 +315,7 @@ def test_an_interrupted_thread_does_not_leave_its_work_running(monkeypatch):
         raise KeyboardInterrupt
 
     blocking_wait = futures.wait
-    task = blocking.create_task(for_ever(ended))
-    blocking.sleep(0)
-    blocking.sleep(0)
+    task = started(for_ever(ended))
     monkeypatch.setattr(futures, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         blocking.wait_for(task, None)
@@ -337,8 +347,7 @@ def test_run_in_executor_tells_a_full_pool_through_the_future():
     may_end = threading.Event()
     with BoundedThreadPoolExecutor(1, 0) as executor:
         first = blocking.run_in_executor(executor, may_end.wait, 20)
-        blocking.sleep(0)
-        blocking.sleep(0)
+        blocking.sleep(0)  # it is in the pool by then
         with pytest.raises(SaturatedError):
             blocking.run_in_executor(executor, int).result(20)
         may_end.set()

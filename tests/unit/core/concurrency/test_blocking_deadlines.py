@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from xwe.core.concurrency import blocking
+from xwe.core.concurrency.blocking import tasks
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.errors import DeadlineExceededError, LoopDeadlockError
 
@@ -20,9 +21,23 @@ async def for_ever(ended=None):
     try:
         await asyncio.Event().wait()
     finally:
-        await asyncio.sleep(0)  # a clean-up that takes a turn of the loop
+        for _ in range(200):  # a clean-up that takes its time
+            await asyncio.sleep(0)
         if ended is not None:
             ended.set()
+
+
+def started(coro):
+    """A task that has taken its first step."""
+    task = blocking.create_task(coro)
+    blocking.sleep(0)  # a task as well, and behind it
+    return task
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A busy machine may take its time to carry a cancellation out."""
+    monkeypatch.setattr(tasks, "SETTLE_WITHIN_S", 20)
 
 
 def on_loop(func):
@@ -91,11 +106,20 @@ def test_each_call_that_waits_ends_at_the_deadline(call):
 
 def test_a_task_that_is_waited_for_past_the_deadline_is_cancelled():
     ended = threading.Event()
-    task = blocking.create_task(for_ever(ended))
+    task = started(for_ever(ended))
     with blocking.timeout(0.01), pytest.raises(DeadlineExceededError):
         task.result()
     assert task.cancelled()
     assert ended.is_set()
+
+
+def test_what_is_gathered_past_the_deadline_has_ended_when_the_error_is_raised():
+    ended = [threading.Event() for _ in range(2)]
+    parts = [started(for_ever(event)) for event in ended]
+    with blocking.timeout(0.05), pytest.raises(DeadlineExceededError):
+        blocking.gather(*parts)
+    assert all(part.cancelled() for part in parts)
+    assert all(event.is_set() for event in ended)
 
 
 def test_an_inner_deadline_can_only_be_nearer():

@@ -166,29 +166,50 @@ def test_a_lock_given_to_a_coroutine_as_it_is_cancelled_is_released_again():
     asyncio.run(main())
 
 
-def test_a_thread_interrupted_as_it_gets_the_lock_releases_it_again(monkeypatch):
-    lock = blocking.Lock()
+class Interrupted:
+    """A lock in whose second acquisition the waiting ends with Ctrl-C, after it was woken."""
 
-    class Interrupted:
-        """A lock whose waiting ends with Ctrl-C, right after it was woken."""
+    def __init__(self):
+        self.is_free = True
 
-        def __init__(self):
-            self.is_free = True
+    def acquire(self, timeout=None):
+        if timeout is None:
+            self.is_free = False
+            return True
+        assert self.is_free, "the waiter has been served"
+        raise KeyboardInterrupt
 
-        def acquire(self, timeout=None):
-            if timeout is None:
-                self.is_free = False
-                return True
-            assert self.is_free, "the waiter has been served"
-            raise KeyboardInterrupt
+    def release(self):
+        self.is_free = True
 
-        def release(self):
-            self.is_free = True
 
+def test_a_thread_interrupted_as_it_is_served_gives_back_what_it_got(monkeypatch):
+    lock, items = blocking.Lock(), blocking.Queue()
+    items.put("first")
+    items.put("second")
     monkeypatch.setattr(lines.threading, "Lock", Interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        lock.acquire()
+    for wait in (lock.acquire, items.get):
+        with pytest.raises(KeyboardInterrupt):
+            wait()
+    monkeypatch.undo()
     assert not lock.locked()
+    assert [items.get(), items.get()] == ["first", "second"]
+
+
+def test_what_a_cancelled_coroutine_got_goes_to_the_one_behind_it():
+    async def main():
+        lock = blocking.Lock()
+        await lock.acquire_async()
+        first, second = (asyncio.create_task(lock.acquire_async()) for _ in range(2))
+        await asyncio.sleep(0)
+        lock.release()
+        first.cancel()
+        await asyncio.wait([first, second])
+        assert first.cancelled()
+        assert not second.cancelled()
+        assert lock.locked()
+
+    blocking.run(asyncio.wait_for(main(), 20))
 
 
 def test_an_event_wakes_threads_and_coroutines_alike(pool, in_line):

@@ -159,6 +159,66 @@ def test_those_who_wait_pass_in_the_order_in_which_they_came(in_virtual_time):
     in_virtual_time(main())
 
 
+def test_each_one_in_the_line_passes_as_soon_as_its_turn_comes(in_virtual_time):
+    async def main():
+        loop = asyncio.get_running_loop()
+        limiter = RateLimiter(1, 0.1, clock=loop.time)
+        times = []
+
+        async def call():
+            await limiter.acquire()
+            times.append(round(loop.time() - 1000.0, 6))
+
+        await asyncio.gather(*(call() for _ in range(5)))
+        assert times == [0, 0.1, 0.2, 0.3, 0.4]
+
+    in_virtual_time(main())
+
+
+def test_a_timeout_counts_the_lateness_of_those_who_passed(in_virtual_time):
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        async def sleep_late(woken, seconds):
+            await rate_limit._sleep_on_loop(woken, seconds + 5)
+
+        limiter = RateLimiter(1, 10.0, clock=loop.time, sleep_async=sleep_late)
+        await limiter.acquire()
+        first = asyncio.create_task(limiter.acquire())
+        second = asyncio.create_task(limiter.acquire(timeout=1000))
+        assert await first
+        assert loop.time() == 1015.0
+        # The second one's turn comes at 1025, ours at 1035.
+        assert not await limiter.acquire(timeout=19.9)
+        assert loop.time() == 1015.0
+        assert await second
+
+    in_virtual_time(main())
+
+
+def test_who_waits_in_vain_after_all_leaves_no_gap_behind(in_virtual_time):
+    async def main():
+        loop = asyncio.get_running_loop()
+        lateness = [5]
+
+        async def sleep(woken, seconds):
+            await rate_limit._sleep_on_loop(woken, seconds + (lateness.pop() if lateness else 0))
+
+        limiter = RateLimiter(1, 10.0, clock=loop.time, sleep_async=sleep)
+        await limiter.acquire()
+        late, in_vain, behind = (
+            asyncio.create_task(limiter.acquire(timeout)) for timeout in (None, 20, None)
+        )
+        assert await late
+        assert loop.time() == 1015.0
+        assert not await in_vain
+        assert loop.time() == 1020.0
+        assert await behind
+        assert loop.time() == 1025.0
+
+    in_virtual_time(main())
+
+
 def test_a_cancelled_waiter_gives_its_turn_back_and_those_behind_move_up(in_virtual_time):
     async def main():
         loop = asyncio.get_running_loop()
@@ -190,6 +250,33 @@ def test_a_turn_that_came_in_the_moment_of_the_cancellation_is_given_back(in_vir
         assert not await limiter.acquire(timeout=0)
 
     in_virtual_time(main())
+
+
+@pytest.mark.parametrize(
+    ("late_by", "times"), [(0, [0, 0, 0, 10, 20]), (5, [5, 5, 5, 15, 25])], ids=["at once", "later"]
+)
+def test_a_turn_given_back_is_saved_up_again_but_no_more_than_it_would_have_been(late_by, times):
+    """A bucket of three that had stayed full in the meantime would have run over."""
+    limiter, clock = blocking_limiter(1, 10.0, 3)
+
+    async def main():
+        for _ in range(3):
+            limiter.acquire_sync()
+        waiting = asyncio.create_task(limiter.acquire())
+        await asyncio.sleep(0)
+        limiter.reset()  # the waiter's turn comes at 1000, and it is not told yet
+        clock.now += late_by
+        passed = [_time_of_pass()]
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        return passed + [_time_of_pass() for _ in range(4)]
+
+    def _time_of_pass():
+        limiter.acquire_sync()
+        return clock.now - 1000.0
+
+    assert asyncio.run(main()) == times
 
 
 def test_a_heavy_first_one_that_gives_up_lets_the_light_ones_behind_it_go_at_once(in_virtual_time):

@@ -94,6 +94,59 @@ def test_no_window_ever_holds_more_than_the_burst(in_virtual_time, limit, client
     assert overfast_stretch(passes, limiter) is None
 
 
+patient_clients = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(1, 9), st.none() | st.integers(0, 40)),
+    min_size=1,
+    max_size=25,
+)
+
+
+def expected_passes(limiter, arrivals):
+    """One after the other: when each could pass at the earliest, and whether that is in time."""
+    passes = []
+    for came, weight, patience in arrivals:
+        at = max([came, *(at for at, _ in passes)])
+        while overfull_window([*passes, (at, weight)], limiter) or (
+            limiter.burst > limiter.calls and overfast_stretch([*passes, (at, weight)], limiter)
+        ):
+            at += 1
+        if patience is None or at - came <= patience:
+            passes.append((at, weight))
+    return passes
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    limit=st.tuples(st.integers(1, 4), st.sampled_from([12.0, 24.0]), st.integers(1, 6)),
+    clients=patient_clients,
+)
+def test_who_cannot_pass_in_time_is_refused_at_once_and_all_others_pass(
+    in_virtual_time, limit, clients
+):
+    """All times are whole, so that the expectation can be found by trying."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        limiter = RateLimiter(*limit, clock=loop.time)
+        arrivals, passes = [], []
+
+        async def client(comes_at, weight, patience):
+            await asyncio.sleep(comes_at)
+            arrivals.append((comes_at, weight, patience))
+            if await limiter.acquire(patience, weight):
+                passes.append((round(loop.time() - begin), weight))
+            else:
+                assert loop.time() - begin == comes_at
+
+        await asyncio.gather(
+            *(client(at, min(weight, limiter.burst), s) for at, weight, s in clients)
+        )
+        assert passes == expected_passes(limiter, arrivals)
+
+    in_virtual_time(main())
+
+
 @settings(max_examples=100, deadline=None)
 @given(limit=limits, steps=st.lists(st.tuples(st.floats(0, 3), st.integers(1, 9)), max_size=60))
 def test_an_unhurried_thread_passes_as_early_as_the_two_rules_allow(limit, steps):

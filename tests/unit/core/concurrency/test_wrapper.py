@@ -96,6 +96,18 @@ async def test_after_cleanup_a_call_is_refused_and_the_threads_have_ended(wrap):
         await wrapper()
 
 
+async def test_after_cleanup_it_refuses_whatever_it_wraps(wrap):
+    async def work():
+        pass
+
+    with ThreadPoolExecutor(1) as pool:
+        for wrapper in (wrap(work), wrap(int, pool)):
+            await wrapper()
+            wrapper.cleanup()
+            with pytest.raises(ClosedError):
+                await wrapper()
+
+
 async def test_cleanup_does_not_wait_for_a_call_that_runs(wrap):
     begun, may_end = threading.Event(), threading.Event()
 

@@ -81,6 +81,12 @@ def test_each_kind_of_line_end_ends_a_line(end):
     ]
 
 
+@pytest.mark.parametrize("end", [b"\r", b"\r\r", b"\r\n"])
+def test_a_chunk_that_looks_like_one_event_is_searched_for_other_line_ends(end):
+    stream = b"data: a" + end + b"data: b\n\n"
+    assert decode(b"\n", stream) == by_the_book(stream)
+
+
 def test_a_cr_at_a_chunks_end_completes_the_event_without_waiting_for_its_lf():
     decoder = SSEDecoder()
     assert decoder.feed(b"data: a\r\n\r") == [b"a"]

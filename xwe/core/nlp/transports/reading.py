@@ -14,7 +14,10 @@ _WHOLE_STARTS = (b"{", b"[", b"<")
 
 
 class WholeBody:
-    """A body that is collected up to the limit."""
+    """A body that is collected up to the limit.
+
+    In pieces: one buffer that grows is copied at times, and then there are two of it.
+    """
 
     __slots__ = ("_parts", "_size")
 

@@ -1,5 +1,7 @@
 // Where a question is written: grows with its text, keeps the draft, minds the input method.
 
+import { recall, remember } from "./memory.js";
+
 const DRAFT = "xwe.draft";
 
 export class Composer {
@@ -30,7 +32,7 @@ export class Composer {
     });
     field.addEventListener("input", () => this.#changed());
     stop.addEventListener("click", onStop);
-    this.#write(sessionStorage.getItem(DRAFT) ?? "");
+    this.#write(recall(DRAFT) ?? "");
   }
 
   /** While an answer comes, the way to send is the way to stop. */
@@ -53,7 +55,7 @@ export class Composer {
 
   #changed() {
     const field = this.#field;
-    sessionStorage.setItem(DRAFT, field.value);
+    remember(DRAFT, field.value);
     this.#send.disabled = !field.value.trim();
     field.style.blockSize = "auto";
     field.style.blockSize = `${field.scrollHeight}px`;

@@ -3,6 +3,7 @@
 import { AnswerError, streamAnswer } from "./answer_stream.js";
 import { Composer } from "./composer.js";
 import { Follow } from "./follow.js";
+import { recall, remember } from "./memory.js";
 import { say } from "./texts.js";
 import { Turn } from "./turn.js";
 
@@ -32,7 +33,7 @@ function open(prompt) {
   byId("new-chat").hidden = false;
   const turn = new Turn(log, prompt, {
     onRetry: () => again(turn),
-    onToken: (token) => sessionStorage.setItem(TOKEN, token),
+    onToken: (token) => remember(TOKEN, token),
   });
   turns.push(turn);
   answer(turn);
@@ -56,7 +57,7 @@ async function answer(turn) {
   try {
     const pieces = streamAnswer(turn.prompt, history(turn), {
       signal: controller.signal,
-      token: sessionStorage.getItem(TOKEN),
+      token: recall(TOKEN),
       onAccepted: () => turn.accepted(),
     });
     for await (const piece of pieces) turn.add(piece);
