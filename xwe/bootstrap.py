@@ -7,6 +7,7 @@ from xwe.core.nlp.client_policy import ClientPolicy
 from xwe.core.nlp.llm_client import CHAT_COMPLETIONS, LLMClient
 from xwe.core.nlp.retry import RetryPolicy
 from xwe.settings import Settings
+from xwe.streams.live_streams import LiveStreams, StreamLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +16,11 @@ class Services:
 
     settings: Settings
     client: LLMClient
+    streams: LiveStreams
 
     def close(self) -> None:
         """Release what the services hold. Idempotent."""
+        self.streams.shut_down()
         self.client.cleanup()
 
 
@@ -50,4 +53,12 @@ def build_services(settings: Settings) -> Services:
             request_extra=provider.request_extra,
         ),
     )
-    return Services(settings=settings, client=client)
+    streams = LiveStreams(
+        StreamLimits(
+            max_running=llm.max_inflight,
+            keep_s=settings.streams.keep_s,
+            on_disconnect=settings.streams.on_disconnect,
+            alone_s=settings.streams.alone_s,
+        )
+    )
+    return Services(settings=settings, client=client, streams=streams)

@@ -10,6 +10,8 @@
     ├── ClosedError (RuntimeError)            used after cleanup() or close()
     ├── LoopDeadlockError (RuntimeError)      waiting here could never end
     ├── DeadlineExceededError (TimeoutError)  the caller's time ran out
+    ├── UnknownStreamError                    no such live answer, or not the caller's
+    ├── StreamGapError                        a live answer's early events are not kept any more
     └── ProviderError                         the model's provider failed
         ├── ProviderUnreachableError          no connection: DNS, refused, reset before a reply
         ├── ProviderTimeoutError (TimeoutError)  connected, and then too little came in time
@@ -97,6 +99,23 @@ class DeadlineExceededError(XweError, TimeoutError):
 
     code = "deadline_exceeded"
     retryable = True
+
+
+class UnknownStreamError(XweError):
+    """There is no such answer; it may have ended some minutes ago."""
+
+    code = "not_found"
+
+
+class StreamGapError(XweError):
+    """The events after this number are not kept any more."""
+
+    code = "stream_gap"
+
+    def __init__(self, *, after: int, first: int, last: int) -> None:
+        super().__init__(
+            f"There are events {first} to {last}; those right after {after} are not among them."
+        )
 
 
 class ProviderError(XweError):

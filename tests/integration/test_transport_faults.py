@@ -458,8 +458,8 @@ def test_a_body_of_100_mb_is_cut_at_16(attempt, mock_server, ask):
 
 
 @pytest.mark.usefixtures("flat_memory")
-def test_a_line_of_10_mb_is_cut_at_1(transport, mock_server, ask):
-    request = ask(fault="huge_line", after_pieces=2)
+def test_a_line_of_50_mb_is_cut_at_1(transport, mock_server, ask):
+    request = ask(fault="huge_line", after_pieces=2, size_bytes=50 * MB)
     error, pieces = failed_stream(transport, request)
     assert isinstance(error, StreamInterruptedError)
     assert error.reason == "too_large"

@@ -131,7 +131,7 @@ def test_a_reader_who_leaves_stops_a_silent_model(
     patient_server: Any, mock_server: MockServer
 ) -> None:
     """Nothing is being written, so no failed write can tell."""
-    mock_server.script(Behaviour(text=TEXT, fault="stall", after_pieces=3))
+    mock_server.script(Behaviour(text=TEXT, fault="stall", after_pieces=1))
     with asking(patient_server) as response:
         response.read1()
     mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 10)

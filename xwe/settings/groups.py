@@ -78,6 +78,9 @@ class StreamSettings:
     flush_ms: int
     on_disconnect: Literal["detach", "cancel"]
     max_open: int
+    keep_s: float
+    alone_s: float
+    heartbeat_s: float
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ from typing import Any, TypeVar, cast
 from flask import Flask, current_app
 
 from xwe.bootstrap import Services
+from xwe.core.concurrency.admission import Admission
 from xwe.settings import Settings
 from xwe.web.access import AccessRules
 from xwe.web.languages import Languages
+from xwe.web.sse import WritingTimes
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -28,6 +30,8 @@ class Application(Flask):
         access_rules: who may call.
         languages: the pages' texts.
         model_endpoints: the endpoints whose views are marked with `calls_model`.
+        stream_places: how many live answers can be read at once: each reader holds a thread.
+        writing_times: how live answers are written.
     """
 
     def __init__(self, settings: Settings, services: Services) -> None:
@@ -37,6 +41,11 @@ class Application(Flask):
         self.access_rules = AccessRules.of(settings)
         self.languages = Languages.load()
         self.model_endpoints: frozenset[str] = frozenset()
+        streams = settings.streams
+        self.stream_places = Admission(
+            settings.llm.max_inflight + streams.max_open, 0, name="open streams"
+        )
+        self.writing_times = WritingTimes(streams.flush_ms / 1000, streams.heartbeat_s)
         self._draining = False
 
     def find_model_endpoints(self) -> None:
@@ -55,6 +64,7 @@ class Application(Flask):
     def begin_drain(self) -> None:
         """Refuse new model work from now on; what runs may finish. Safe in a signal handler."""
         self._draining = True
+        self.services.streams.drain()
 
 
 def current_application() -> Application:

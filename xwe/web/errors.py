@@ -36,6 +36,8 @@ STATUS_BY_ERROR: Mapping[type[XweError], HTTPStatus] = MappingProxyType(
         errors.DrainingError: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.ClosedError: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
+        errors.UnknownStreamError: HTTPStatus.NOT_FOUND,
+        errors.StreamGapError: HTTPStatus.NOT_FOUND,
         errors.ProviderError: HTTPStatus.BAD_GATEWAY,
         errors.ProviderUnreachableError: HTTPStatus.BAD_GATEWAY,
         errors.ProviderTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,

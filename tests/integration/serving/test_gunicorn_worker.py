@@ -7,6 +7,9 @@ import sys
 import time
 
 import pytest
+from gunicorn.workers.gthread import ThreadWorker
+
+from xwe.web.gunicorn_worker import Worker
 
 SMALL = """
 import os
@@ -179,6 +182,19 @@ def test_sigterm_lets_running_requests_finish_and_refuses_new_connections(gunico
     assert reply.endswith(b"finished")
     assert server.wait(10) == 0
     assert "Traceback" not in server.log
+
+
+def test_a_signal_that_comes_while_the_parent_is_looked_for_is_not_lost(monkeypatch):
+    worker = Worker.__new__(Worker)
+    worker.alive = True
+
+    def interrupted(self):
+        self.alive = False  # as the handler of SIGTERM does
+        return True
+
+    monkeypatch.setattr(ThreadWorker, "is_parent_alive", interrupted)
+    assert not worker.is_parent_alive()
+    assert not worker.alive
 
 
 def test_a_request_that_does_not_finish_ends_with_the_drain(gunicorn, witness):

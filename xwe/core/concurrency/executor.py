@@ -119,13 +119,15 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
         context = contextvars.copy_context()
         try:
             future = super().submit(context.run, self._perform, fn, args, kwargs)
-        except RuntimeError as error:
+        except RuntimeError as error:  # shut down meanwhile, or the interpreter ends
             self._leave_place(None)
             raise ClosedError(f"The thread pool has been shut down ({error}).") from None
         future.add_done_callback(self._leave_place)
         return future
 
     def _take_place(self) -> None:
+        if self._shutdown:
+            raise ClosedError("The thread pool has been shut down.")
         with self._guard:
             # A cancelled task leaves its place at once but stays in the queue until a thread
             # passes it, so the queue itself is looked at too: neither grows without bound.

@@ -53,6 +53,7 @@ class AiohttpTransport:
         self.endpoint = Endpoint.parse(endpoint)
         self._url = URL(self.endpoint.url)
         self._headers = request_headers(api_key)
+        self._tls = self.endpoint.tls_context() or True  # here, as reading a bundle takes a while
         self._api_key = api_key
         self._connect_s = connect_s
         self._pool_size = pool_size
@@ -129,7 +130,7 @@ class AiohttpTransport:
             connector=aiohttp.TCPConnector(
                 limit=0,
                 keepalive_timeout=_KEEPALIVE_S,
-                ssl=self.endpoint.tls_context() or True,
+                ssl=self._tls,
             ),
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -16,25 +16,27 @@ _holders: "weakref.WeakSet[LoopBound[Any]]" = weakref.WeakSet()
 
 
 class LoopBound(Generic[T]):
-    """A value that is made at its first use on a loop, and made anew for another loop.
+    """A value that belongs to the first loop it is used on, and is made anew for another one.
 
     Args:
-        make: called on the running loop.
+        make: called on the loop that needs a value.
+        first: the value for the first loop, where it takes long to make and needs no loop for it.
     """
 
-    def __init__(self, make: Callable[[], T]) -> None:
+    def __init__(self, make: Callable[[], T], first: T | None = None) -> None:
         self._make = make
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._value: T | None = None
+        self._value = first
         _holders.add(self)
 
     def get(self) -> T:
         """The running loop's value."""
-        value = self._value
-        if value is None or self._loop is not asyncio.get_running_loop():
-            self.keep()
-            value = self._value = self._make()
-            self._loop = asyncio.get_running_loop()
+        value, loop = self._value, asyncio.get_running_loop()
+        if value is None or self._loop is not loop:
+            if value is None or self._loop is not None:
+                self.keep()
+                value = self._value = self._make()
+            self._loop = loop
         return value
 
     def take(self) -> T | None:

@@ -65,7 +65,7 @@ class OpenAITransport:
         self._api_key = api_key.strip()
         self._connect_s = connect_s
         self._pool_size = pool_size
-        self._client = LoopBound(self._open_client)
+        self._client = LoopBound(self._open_client, first=self._open_client())
         self._closed = False
 
     async def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:

@@ -1,0 +1,434 @@
+"""The bounded pool: what it refuses, what it carries along, and that it cannot wait for itself."""
+
+import asyncio
+import contextlib
+import contextvars
+import random
+import threading
+import weakref
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+
+import pytest
+
+from xwe.core.concurrency import executor as module
+from xwe.core.concurrency.bridge import run_async_in_sync
+from xwe.core.concurrency.executor import (
+    BoundedThreadPoolExecutor,
+    cleanup_global_executor,
+    get_global_executor,
+    offload,
+)
+from xwe.core.concurrency.loop_thread import get_loop_thread
+from xwe.errors import ClosedError, LoopDeadlockError, SaturatedError
+
+user = contextvars.ContextVar("user", default=None)
+
+
+@contextlib.contextmanager
+def pool_of(workers, queue=0):
+    with BoundedThreadPoolExecutor(workers, queue, thread_name_prefix="test-pool") as pool:
+        yield pool
+
+
+class Task:
+    """Occupies a thread until it is let go."""
+
+    def __init__(self):
+        self.begun, self._go = threading.Event(), threading.Event()
+
+    def __call__(self):
+        self.begun.set()
+        assert self._go.wait(20)
+        return "done"
+
+    def let_go(self):
+        self._go.set()
+
+
+@pytest.fixture
+def full_pool():
+    """One thread, which is busy, and one place, which is taken."""
+    with pool_of(1, 1) as pool:
+        task = Task()
+        pool.submit(task)
+        assert task.begun.wait(20)
+        pool.waiting = pool.submit(task)
+        yield pool
+        task.let_go()
+
+
+# -- bounds
+
+
+def test_a_full_pool_refuses_and_says_when_to_come_back(full_pool):
+    with pytest.raises(SaturatedError, match="LLM_ASYNC_WORKERS") as caught:
+        full_pool.submit(print)
+    assert caught.value.retry_after_s >= 1
+    assert full_pool.stats().refused == 1
+
+
+def test_the_documents_monitoring_section_gets_its_three_figures(full_pool):
+    assert full_pool._max_workers == 1
+    assert len(full_pool._threads) == 1
+    assert full_pool._work_queue.qsize() == 1
+
+
+def test_statistics_tell_what_runs_and_what_waits(full_pool):
+    stats = full_pool.stats()
+    assert (stats.max_workers, stats.queue_size) == (1, 1)
+    assert (stats.threads, stats.running, stats.waiting) == (1, 1, 1)
+
+
+def test_a_wait_is_estimated_from_how_long_tasks_take(full_pool):
+    full_pool._mean_task_s = 7.0
+    with pytest.raises(SaturatedError) as caught:
+        full_pool.submit(print)
+    assert caught.value.retry_after_s == 21.0  # two ahead, then this one
+
+
+def test_cancelled_tasks_give_their_place_back_but_cannot_pile_up_in_the_queue(full_pool):
+    assert full_pool.waiting.cancel()
+    assert full_pool.stats().waiting == 0
+    accepted = 0
+    with contextlib.suppress(SaturatedError):
+        while accepted < 50:
+            full_pool.submit(print).cancel()
+            accepted += 1
+    assert full_pool._work_queue.qsize() <= 2
+    assert accepted <= 1
+
+
+def test_64_threads_submitting_never_have_more_outstanding_than_there_are_places():
+    limit, guard = 3 + 4, threading.Lock()
+    outstanding = most = refused = 0
+    together = threading.Barrier(64)
+
+    def leave(_):
+        nonlocal outstanding
+        with guard:
+            outstanding -= 1
+
+    with pool_of(3, 4) as pool:
+
+        def submit(number):
+            nonlocal outstanding, most, refused
+            chance = random.Random(number)
+            together.wait(20)
+            for _ in range(30):
+                with guard:  # counted from before the submission, so never too low
+                    outstanding += 1
+                try:
+                    future = pool.submit(pow, 3, chance.randrange(2000))
+                except SaturatedError:
+                    leave(None)
+                    with guard:
+                        refused += 1
+                else:
+                    with guard:
+                        most = max(most, pool._pending)
+                    future.add_done_callback(leave)
+
+        threads = [threading.Thread(target=submit, args=(number,)) for number in range(64)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(20)
+    stats = pool.stats()
+    assert most <= limit
+    assert (outstanding, stats.running, stats.waiting) == (0, 0, 0)
+    assert stats.refused == refused
+    assert stats.threads <= 3
+
+
+def test_never_more_tasks_run_or_wait_than_there_are_places():
+    """With every task held, exactly as many are taken as there are places."""
+    task = Task()
+    taken = []
+
+    def submit():
+        with contextlib.suppress(SaturatedError):
+            taken.append(pool.submit(task))
+
+    with pool_of(2, 3) as pool:
+        threads = [threading.Thread(target=submit) for _ in range(64)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(20)
+        assert len(taken) == 5
+        assert pool.stats().refused == 59
+        task.let_go()
+    assert [future.result(0) for future in taken] == ["done"] * 5
+
+
+@pytest.mark.parametrize(("workers", "queue"), [(0, 1), (1, -1)])
+def test_sizes_without_a_meaning_are_refused(workers, queue):
+    with pytest.raises(ValueError, match="must be"):
+        BoundedThreadPoolExecutor(workers, queue)
+
+
+def test_a_pool_that_was_shut_down_says_so():
+    with pool_of(1) as pool:
+        pass
+    with pytest.raises(ClosedError, match="shut down"):
+        pool.submit(print)
+    assert pool.stats().waiting == 0
+
+
+# -- what goes along
+
+
+def test_a_task_sees_the_submitters_context_and_leaves_it_alone():
+    def look():
+        before = user.get()
+        user.set("pool")
+        return before
+
+    with pool_of(1) as pool:
+        user.set("ann")
+        assert pool.submit(look).result(20) == "ann"
+        user.set("bob")
+        assert pool.submit(look).result(20) == "bob"
+    assert user.get() == "bob"
+    user.set(None)
+
+
+def test_a_stop_iteration_is_an_error_and_hangs_nobody():
+    with pool_of(1) as pool, pytest.raises(RuntimeError, match="StopIteration"):
+        pool.submit(next, iter(())).result(20)
+
+
+def test_an_error_keeps_nothing_alive_once_it_has_been_seen():
+    class Payload:
+        pass
+
+    def fail(payload):
+        raise ValueError
+
+    with pool_of(1) as pool:
+        payload = Payload()
+        left = weakref.ref(payload)
+        try:
+            pool.submit(fail, payload).result(20)
+        except ValueError:
+            pass
+        del payload
+        pool.submit(abs, 1).result(20)  # the thread has let go of it too
+        assert left() is None
+
+
+# -- a pool whose tasks wait for it
+
+
+def directly(pool, func, *args):
+    return pool.submit(func, *args).result(20)
+
+
+def through_the_loop(pool, func, *args):
+    return run_async_in_sync(offload(func, *args, executor=pool), 20)
+
+
+def through_gather(pool, func, *args):
+    async def several():
+        calls = (offload(func, *args, executor=pool) for _ in range(3))
+        return (await asyncio.gather(*calls))[0]
+
+    return run_async_in_sync(several(), 20)
+
+
+@pytest.mark.parametrize("way", [directly, through_the_loop, through_gather])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_task_that_waits_for_its_own_pool_of_one_gets_its_answer(way, depth):
+    def nested(levels):
+        return f"{levels} " + (way(pool, nested, levels - 1) if levels else "")
+
+    with pool_of(1, 9) as pool:
+        assert way(pool, nested, depth) == "".join(f"{level} " for level in range(depth, -1, -1))
+
+
+def test_two_pools_of_one_that_wait_for_each_other_get_their_answers():
+    def there_and_back(first, second, levels):
+        if not levels:
+            return "there"
+        return through_the_loop(second, there_and_back, second, first, levels - 1)
+
+    with pool_of(1) as first, pool_of(1) as second:
+        assert directly(first, there_and_back, first, second, 5) == "there"
+
+
+def test_an_endless_recursion_is_an_error_before_it_eats_all_threads():
+    def endless():
+        return directly(pool, endless)
+
+    with pool_of(1) as pool, pytest.raises(LoopDeadlockError, match="levels deep"):
+        directly(pool, endless)
+
+
+def test_what_a_task_leaves_running_uses_the_pool_itself_and_its_bound():
+    """Inherited context must not open a second pool to work whose task has long ended."""
+    names, go_on = [], threading.Event()
+
+    async def background():
+        await offload(go_on.wait, 20)
+        names.append(
+            await offload(lambda: threading.current_thread().name, executor=pool)
+        )
+
+    with pool_of(1, 1) as pool:
+        left = pool.submit(lambda: get_loop_thread().submit(background())).result(20)
+        go_on.set()
+        left.result(20)
+        assert pool._behind is None
+    assert "nested" not in names[0]
+
+
+def test_nested_tasks_are_bounded_too():
+    def outer():
+        with pytest.raises(SaturatedError):
+            for _ in range(3):
+                pool.submit(task)
+        task.let_go()
+
+    task = Task()
+    with pool_of(1, 1) as pool:
+        pool.submit(outer).result(20)
+
+
+def test_shutdown_waits_for_nested_tasks_too():
+    task, ended = Task(), []
+
+    def outer():
+        inner = pool.submit(task)
+        inner.add_done_callback(lambda _: ended.append(1))
+        assert task.begun.wait(20)
+
+    with pool_of(1, 1) as pool:
+        pool.submit(outer).result(20)
+        threading.Timer(0.01, task.let_go).start()
+    assert ended == [1]
+
+
+# -- offload
+
+
+@pytest.fixture(params=[BoundedThreadPoolExecutor, ThreadPoolExecutor])
+def any_pool(request):
+    sizes = (1, 1) if request.param is BoundedThreadPoolExecutor else (1,)
+    with request.param(*sizes) as pool:
+        yield pool
+
+
+async def test_offload_carries_arguments_context_results_and_errors(any_pool):
+    def work(*args, **kwargs):
+        return args, kwargs, user.get()
+
+    user.set("ann")
+    assert await offload(work, 1, executor=any_pool, two=2) == ((1,), {"two": 2}, "ann")
+    with pytest.raises(KeyError, match="missing"):
+        await offload({}.__getitem__, "missing", executor=any_pool)
+
+
+async def test_a_stop_iteration_does_not_hang_whoever_awaits_it(any_pool):
+    async with asyncio.timeout(20):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await offload(next, iter(()), executor=any_pool)
+
+
+async def test_the_loop_stays_free_meanwhile(any_pool):
+    task = Task()
+    work = asyncio.create_task(offload(task, executor=any_pool))
+    await offload(task.begun.wait, 20)
+    assert not work.done()
+    task.let_go()
+    assert await work == "done"
+
+
+async def test_cancelling_releases_the_caller_at_once_and_the_place_when_the_thread_is_back():
+    with pool_of(1) as pool:
+        task = Task()
+        work = asyncio.create_task(offload(task, executor=pool))
+        await offload(task.begun.wait, 20)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        assert pool.stats().running == 1
+        with pytest.raises(SaturatedError):
+            await offload(print, executor=pool)
+        task.let_go()
+
+
+async def test_work_in_the_queue_of_a_pool_that_is_shut_down_is_an_error_not_a_cancellation(
+    any_pool,
+):
+    task = Task()
+    running = asyncio.create_task(offload(task, executor=any_pool))
+    await offload(task.begun.wait, 20)
+    waiting = asyncio.create_task(offload(task, executor=any_pool))
+    await asyncio.sleep(0)
+    any_pool.shutdown(wait=False, cancel_futures=True)
+    with pytest.raises(ClosedError):
+        await waiting
+    task.let_go()
+    assert await running == "done"
+
+
+# -- the global pool
+
+
+@pytest.fixture
+def no_global_pool():
+    cleanup_global_executor()
+    yield
+    cleanup_global_executor()
+
+
+@pytest.mark.usefixtures("no_global_pool")
+def test_everybody_gets_one_global_pool_sized_by_the_environment(monkeypatch):
+    monkeypatch.setenv("LLM_ASYNC_WORKERS", "3")
+    monkeypatch.setenv("LLM_ASYNC_QUEUE_SIZE", "7")
+    together = threading.Barrier(8)
+    pools = []
+
+    def get():
+        together.wait(20)
+        pools.append(get_global_executor())
+
+    threads = [threading.Thread(target=get) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(20)
+    assert len(set(pools)) == 1
+    assert (pools[0].max_workers, pools[0].queue_size) == (3, 7)
+
+
+@pytest.mark.usefixtures("no_global_pool")
+def test_after_cleanup_the_next_use_makes_a_new_global_pool():
+    before = get_global_executor()
+    assert run_async_in_sync(offload(pow, 2, 3)) == 8
+    cleanup_global_executor()
+    cleanup_global_executor()
+    with pytest.raises(ClosedError):
+        before.submit(print)
+    assert not any(each.is_alive() for each in before._threads)
+    assert run_async_in_sync(offload(pow, 2, 4)) == 16
+    assert get_global_executor() is not before
+
+
+def test_pools_are_forgotten_when_nobody_uses_them():
+    pool = BoundedThreadPoolExecutor(1, 1, thread_name_prefix="test-pool")
+    thread = pool.submit(threading.current_thread).result(20)
+    assert pool in module._pools
+    left = weakref.ref(pool)
+    del pool
+    thread.join(20)
+    assert left() is None
+    assert not thread.is_alive()
+
+
+def test_a_cancelled_future_stays_what_the_standard_library_makes_of_it(full_pool):
+    waiting = full_pool.waiting
+    assert isinstance(waiting, Future)
+    waiting.cancel()
+    with pytest.raises(CancelledError):
+        waiting.result(0)

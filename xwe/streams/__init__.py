@@ -1,0 +1,1 @@
+"""Live answers: made once, read by whoever joins, leaves and joins again."""

@@ -1,0 +1,40 @@
+"""The UI Message Stream convention, version 1, as events ready to be sent.
+
+https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol (the "data stream protocol"). Each function
+returns one event as JSON bytes; the sender frames them. Front ends made for the convention read
+them unchanged.
+"""
+
+from typing import Any
+
+import orjson
+
+from xwe.errors import XweError
+
+HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
+DONE = b"[DONE]"
+"""What ends a stream, after its last event; it has no number."""
+
+START_STEP = b'{"type":"start-step"}'
+FINISH_STEP = b'{"type":"finish-step"}'
+ABORT = b'{"type":"abort"}'
+
+
+def event(kind: str, **fields: Any) -> bytes:
+    """Any event of the convention."""
+    return orjson.dumps({"type": kind, **fields})
+
+
+def start(message_id: str) -> bytes:
+    """The first event."""
+    return event("start", messageId=message_id)
+
+
+def delta(kind: str, part_id: str, text: str) -> bytes:
+    """A piece of the "text" or "reasoning" part that its `-start` event began."""
+    return orjson.dumps({"type": f"{kind}-delta", "id": part_id, "delta": text})
+
+
+def error(failure: XweError) -> bytes:
+    """The error that ended the answer; `errorText` is for people, the rest is ours."""
+    return event("error", errorText=failure.message, code=failure.code, retryable=failure.retryable)
