@@ -145,6 +145,7 @@ class RateLimiter:
             if self._line or self._window.earliest(weight, now) > now:
                 return False
             self._window.add(weight, now)
+            self._forecast = None
             return True
 
     def _stand_in_line(
