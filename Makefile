@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 PIP := -m pip --disable-pip-version-check --no-input
-CODE := xwe tests bench examples config wsgi.py
 
 # The first that is good enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python; do \
@@ -46,9 +45,11 @@ lint: $(DEV_STAMP) ## format, style, types and floors
 check: lint test ## everything that CI runs
 
 .PHONY: fix
-fix: $(DEV_STAMP) ## format, and mend what can be mended
+fix: $(DEV_STAMP) ## format, mend what can be mended, write .env.example and docs/settings.md anew
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/xwe config --example > .env.example
+	$(BIN)/xwe config --table > docs/settings.md
 
 .PHONY: bench
 bench: $(BENCH_STAMP) ## measure xwe beside its peers; writes bench/RESULTS.md

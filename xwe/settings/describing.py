@@ -75,10 +75,10 @@ def env_example() -> str:
 
 
 def markdown_table() -> str:
-    """The same as a Markdown document's tables, one for each section."""
-    lines = []
+    """The text of docs/settings.md: the same as tables, one for each section."""
+    lines = ["# Settings", "", "Made by `xwe config --table` from xwe/settings/variables.py.", ""]
     for title, members in _sections():
-        lines += [f"### {title}", "", "| variable | default | meaning |", "| --- | --- | --- |"]
+        lines += [f"## {title}", "", "| variable | default | meaning |", "| --- | --- | --- |"]
         for variable in members:
             default = f"`{variable.default}`" if variable.default else variable.derived
             allowed = variable.parse.allowed

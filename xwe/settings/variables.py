@@ -1,25 +1,22 @@
 """Every variable that xwe reads: one table, from which everything said about them comes.
 
-`.env.example`, `xwe config`, the table in docs/deployment.md and the one-line errors are made
+`.env.example`, `xwe config`, docs/settings.md and the one-line errors are made
 from it, so none of them can be forgotten.
 """
 
+from xwe.settings.model_variables import LLM_VARIABLES, PROVIDER_VARIABLES, STREAM_VARIABLES
 from xwe.settings.parsing import (
-    base_url,
     boolean,
-    count,
     database_url,
     directory,
     host,
     log_level,
     one_of,
-    positive_int,
     positive_seconds,
     redis_url,
     token,
     whole_number,
 )
-from xwe.settings.providers import PROVIDERS
 from xwe.settings.variable import Variable
 
 _SERVER = (
@@ -48,6 +45,7 @@ _SERVER = (
         directory,
         "instance",
         "where the server keeps what it makes itself: the secret key, the SQLite file",
+        reserved=True,
     ),
     Variable(
         "XWE_DRAIN_TIMEOUT",
@@ -121,238 +119,7 @@ _ACCESS = (
         "signs sessions; the same for all processes of one site",
         derived="made once and kept in XWE_INSTANCE_DIR",
         secret=True,
-    ),
-)
-
-_PROVIDER = (
-    Variable(
-        "LLM_PROVIDER",
-        "provider.name",
-        one_of(*PROVIDERS),
-        "",
-        "who serves the model",
-        derived="the one whose key is set, custom when only LLM_BASE_URL is set, else mock",
-    ),
-    Variable(
-        "LLM_BASE_URL",
-        "provider.base_url",
-        base_url,
-        "",
-        "where the model answers",
-        derived="the provider's own",
-    ),
-    Variable(
-        "LLM_API_KEY",
-        "provider.api_key",
-        token,
-        "",
-        "the key for the model",
-        derived="the provider's own variable counts",
-        secret=True,
-    ),
-    *(
-        Variable(
-            provider.key_variable,
-            "provider.api_key",
-            token,
-            "",
-            f"the key for {provider.name}",
-            derived=f"{provider.name} is not chosen by itself",
-            secret=True,
-        )
-        for provider in PROVIDERS.values()
-        if provider.key_variable
-    ),
-    Variable(
-        "LLM_MODEL",
-        "provider.model",
-        token,
-        "",
-        "the model's name",
-        derived="the provider's default; for ollama and custom the first that the server lists",
-    ),
-    Variable(
-        "LLM_JSON_MODE",
-        "provider.json_mode",
-        one_of("schema", "object", "none"),
-        "",
-        "how the model is held to JSON: by a schema, to any object, or only by being asked",
-        derived="what the provider can do",
-    ),
-)
-
-_LLM = (
-    Variable(
-        "LLM_TRANSPORT",
-        "llm.transport",
-        one_of("aiohttp", "requests", "openai"),
-        "aiohttp",
-        "what carries the calls; a bare LLMClient() takes requests unless this is set",
-    ),
-    Variable(
-        "LLM_ASYNC_WORKERS",
-        "llm.async_workers",
-        positive_int,
-        "5",
-        "threads of the requests transport's pool",
-    ),
-    Variable(
-        "LLM_ASYNC_QUEUE_SIZE",
-        "llm.queue_size",
-        count,
-        "100",
-        "calls that may wait for a place; the next is refused at once",
-    ),
-    Variable(
-        "LLM_ASYNC_TIMEOUT",
-        "llm.timeout_s",
-        positive_seconds,
-        "30",
-        "a whole call that is not streamed, retries included",
-        unit="seconds",
-    ),
-    Variable(
-        "LLM_ASYNC_ENABLED",
-        "llm.enabled",
-        boolean,
-        "true",
-        "false answers everything in the calling thread: no loop, no pool",
-    ),
-    Variable(
-        "LLM_MAX_INFLIGHT",
-        "llm.max_inflight",
-        positive_int,
-        "",
-        "calls that run at the same time, in each worker",
-        derived="XWE_WEB_THREADS - LLM_ASYNC_QUEUE_SIZE - XWE_MAX_STREAMS - 16",
-    ),
-    Variable(
-        "XWE_MAX_LLM_RETRIES",
-        "llm.max_retries",
-        whole_number(1, 20),
-        "3",
-        "attempts for a call in all, so that 1 means no retry",
-    ),
-    Variable(
-        "LLM_CONNECT_TIMEOUT",
-        "llm.connect_timeout_s",
-        positive_seconds,
-        "5",
-        "until there is a connection",
-        unit="seconds",
-    ),
-    Variable(
-        "LLM_FIRST_TOKEN_TIMEOUT",
-        "llm.first_token_timeout_s",
-        positive_seconds,
-        "30",
-        "until a streamed answer begins",
-        unit="seconds",
-    ),
-    Variable(
-        "LLM_IDLE_TIMEOUT",
-        "llm.idle_timeout_s",
-        positive_seconds,
-        "30",
-        "between two pieces of a streamed answer",
-        unit="seconds",
-    ),
-    Variable(
-        "LLM_STREAM_TIMEOUT",
-        "llm.stream_timeout_s",
-        positive_seconds,
-        "180",
-        "a whole streamed call",
-        unit="seconds",
-    ),
-    Variable(
-        "LLM_RPM",
-        "llm.rpm",
-        positive_int,
-        "",
-        "calls a minute towards the provider, in each worker",
-        derived="no limit",
-    ),
-    Variable(
-        "LLM_TPM",
-        "llm.tpm",
-        whole_number(1, 100_000_000_000),
-        "",
-        "tokens a minute towards the provider, in each worker",
-        derived="no limit",
-    ),
-    Variable(
-        "LLM_BREAKER_FAILURES",
-        "llm.breaker_failures",
-        positive_int,
-        "5",
-        "failures in a row after which the provider is left alone",
-    ),
-    Variable(
-        "LLM_BREAKER_RESET",
-        "llm.breaker_reset_s",
-        positive_seconds,
-        "30",
-        "how long it is left alone before one probe",
-        unit="seconds",
-    ),
-    Variable(
-        "LLM_CACHE_TTL",
-        "llm.cache_ttl_s",
-        positive_seconds,
-        "",
-        "how long an answer at temperature 0 is given again to the same question",
-        unit="seconds",
-        derived="no cache",
-    ),
-)
-
-_STREAMS = (
-    Variable(
-        "XWE_STREAM_FLUSH_MS",
-        "streams.flush_ms",
-        whole_number(0, 1000),
-        "30",
-        "how long pieces may be gathered before they are sent on; the first never waits",
-        unit="milliseconds",
-    ),
-    Variable(
-        "XWE_STREAM_ON_DISCONNECT",
-        "streams.on_disconnect",
-        one_of("detach", "cancel"),
-        "detach",
-        "what happens to an answer whose reader has gone: it goes on, or is cancelled",
-    ),
-    Variable(
-        "XWE_STREAM_KEEP",
-        "streams.keep_s",
-        positive_seconds,
-        "300",
-        "how long a finished answer can be read again by a reader that was cut off",
-        unit="seconds",
-    ),
-    Variable(
-        "XWE_STREAM_ALONE",
-        "streams.alone_s",
-        positive_seconds,
-        "10",
-        "how long an answer may be without a reader before XWE_STREAM_ON_DISCONNECT=cancel ends it",
-        unit="seconds",
-    ),
-    Variable(
-        "XWE_STREAM_HEARTBEAT",
-        "streams.heartbeat_s",
-        positive_seconds,
-        "15",
-        "a comment goes out after so long without an event, so that proxies keep the connection",
-        unit="seconds",
-    ),
-    Variable(
-        "XWE_MAX_STREAMS",
-        "streams.max_open",
-        count,
-        "64",
-        "threads kept for open streams that have no running call of their own",
+        reserved=True,
     ),
 )
 
@@ -388,7 +155,12 @@ _STORAGE = (
 
 _OBSERVATION = (
     Variable(
-        "ENABLE_PROMETHEUS", "observation.prometheus", boolean, "true", "whether to keep metrics"
+        "ENABLE_PROMETHEUS",
+        "observation.prometheus",
+        boolean,
+        "true",
+        "whether to keep metrics",
+        reserved=True,
     ),
     Variable("LOG_LEVEL", "observation.log_level", log_level, "INFO", "the least that is logged"),
     Variable(
@@ -397,15 +169,16 @@ _OBSERVATION = (
         one_of("json", "text"),
         "json",
         "one JSON object a line, or plain lines",
+        reserved=True,
     ),
 )
 
 VARIABLES: tuple[Variable, ...] = (
     *_SERVER,
     *_ACCESS,
-    *_PROVIDER,
-    *_LLM,
-    *_STREAMS,
+    *PROVIDER_VARIABLES,
+    *LLM_VARIABLES,
+    *STREAM_VARIABLES,
     *_STORAGE,
     *_OBSERVATION,
 )

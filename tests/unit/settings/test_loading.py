@@ -10,6 +10,10 @@ from xwe.settings.variables import VARIABLES
 
 CANARY = "sk-canary 0123456789"
 
+# Whatever a variable's kind, this does not fit.
+NEVER_RIGHT = "\0"
+
+# Slips that people make.
 WRONG = {
     "HOST": "256.1.1.1",
     "PORT": "70000",
@@ -84,13 +88,14 @@ def test_the_documents_defaults_hold():
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
 def test_a_wrong_value_is_one_line_with_the_variable_the_value_and_what_is_allowed(variable):
+    wrong = WRONG.get(variable.name, NEVER_RIGHT)
     with pytest.raises(SettingsError) as caught:
-        load_settings({variable.name: WRONG[variable.name]})
+        load_settings({variable.name: wrong})
     message = caught.value.message
     assert message.startswith(f"{variable.name}=")
     assert variable.parse.allowed in message
     assert "\n" not in message
-    assert variable.secret or repr(WRONG[variable.name]) in message
+    assert variable.secret or repr(wrong) in message
 
 
 @pytest.mark.parametrize("variable", [v for v in VARIABLES if v.secret], ids=lambda v: v.name)
@@ -295,5 +300,4 @@ def test_a_bare_client_does_not_send_another_providers_key_to_deepseek():
 
 
 def test_every_variable_goes_to_a_field_that_exists():
-    load_settings({}).describe()
-    assert {variable.name for variable in VARIABLES} == set(WRONG)
+    assert len(load_settings({}).describe()) == len(VARIABLES)

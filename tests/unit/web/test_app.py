@@ -17,6 +17,7 @@ MODEL_ROUTES = [
     ("POST", "/api/llm/chat"),
     ("POST", "/api/llm/conversation"),
     ("POST", "/api/llm/batch"),
+    ("POST", "/api/llm/stream"),
     ("POST", "/chat"),
     ("GET", "/chat?prompt=hi"),
 ]

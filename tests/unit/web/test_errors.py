@@ -25,10 +25,12 @@ def tree(cls: type[XweError]) -> Iterator[type[XweError]]:
 ERRORS = [cls for cls in tree(XweError) if cls.__module__ == errors.__name__]
 
 
-def instance(cls: type[XweError], **more: float) -> XweError:
+def instance(cls: type[XweError]) -> XweError:
     if cls is errors.SettingsError:
         return cls("LLM_ASYNC_TIMEOUT", "canary", "a number")
-    return cls("what happened", **more)
+    if cls is errors.StreamGapError:
+        return cls(after=1, first=5, last=9)
+    return cls()
 
 
 @pytest.fixture

@@ -71,13 +71,16 @@ class AsyncBatchProcessor(Generic[T, R]):
         self._collectors: dict[asyncio.AbstractEventLoop, _Collector[T, R]] = {}
         self._closed = False
 
-    async def process_batch(self, items: Iterable[T]) -> list[R | BaseException]:
+    async def process_batch(
+        self, items: Iterable[T], *, return_exceptions: bool = True
+    ) -> list[R | BaseException]:
         """The results of `process_func(item)` in the items' order, `max_workers` at once.
 
         An item that fails leaves its exception in its place, so nothing is lost and no item hurts
-        another: look for `isinstance(result, BaseException)`. Items may be any iterable and are
-        read as places fall free. Cancelling cancels the items under way (a synchronous function
-        runs on to its end in its thread) and starts no more.
+        another: look for `isinstance(result, BaseException)`. With `return_exceptions=False` the
+        first error ends the batch and is raised. Items may be any iterable and are read as places
+        fall free. Cancelling cancels the items under way (a synchronous function runs on to its
+        end in its thread) and starts no more.
 
         Raises:
             ClosedError: after `close()`.
@@ -91,7 +94,7 @@ class AsyncBatchProcessor(Generic[T, R]):
 
         with collector.visit():
             return await gather_with_limit(
-                (process(item) for item in items), self._limits.max_workers
+                (process(item) for item in items), self._limits.max_workers, return_exceptions
             )
 
     def add_request(self, item: T) -> asyncio.Future[R]:

@@ -1,11 +1,14 @@
 """Time that passes at once, for tests whose subject is time; and interpreters to lose."""
 
 import asyncio
+import contextlib
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -62,3 +65,36 @@ def in_fresh_interpreter():
         return done.stdout.split()
 
     return run
+
+
+@pytest.fixture
+def ctrl_c():
+    """Interrupts the body of a `with` by a KeyboardInterrupt, soon after an event is set."""
+
+    @contextlib.contextmanager
+    def interrupt_after(event):
+        interrupted = threading.Event()
+
+        def handler(*_):
+            if not interrupted.is_set():
+                interrupted.set()
+                raise KeyboardInterrupt
+
+        def press():
+            assert event.wait(20)
+            # A signal that comes just before the thread blocks is not seen until the next one.
+            while not interrupted.wait(0.01):
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        before = signal.signal(signal.SIGINT, handler)
+        hand = threading.Thread(target=press)
+        hand.start()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                yield
+        finally:
+            interrupted.set()
+            hand.join()
+            signal.signal(signal.SIGINT, before)
+
+    return interrupt_after

@@ -1,4 +1,4 @@
-"""N run, Q wait, the next is refused; and no place is ever lost, whoever leaves at which instant."""
+"""N run, Q wait, the next is refused; and no place is ever lost, whoever leaves and when."""
 
 import asyncio
 import random
@@ -316,7 +316,7 @@ def test_threads_that_come_and_give_up_in_any_order_lose_no_place(seed):
 
     def visit(number):
         nonlocal inside, most
-        chance = random.Random(f"{seed} {number}")
+        chance = random.Random(f"{seed} {number}")  # noqa: S311 - forces interleavings
         for _ in range(60):
             try:
                 admission.enter_blocking(chance.choice([None, 0, 0.0005]))

@@ -45,6 +45,8 @@ async def test_an_item_that_fails_leaves_its_error_in_its_place_and_nothing_is_l
 
     async with AsyncBatchProcessor(process) as processor:
         results = await processor.process_batch(range(3))
+        with pytest.raises(LookupError):
+            await processor.process_batch(range(3), return_exceptions=False)
     assert results[0::2] == [0, 2]
     assert isinstance(results[1], LookupError)
 

@@ -1,4 +1,4 @@
-"""`run_async_in_sync`: from wherever synchronous code may find itself, with and without the loop."""
+"""`run_async_in_sync` from wherever synchronous code may find itself, with the loop and without."""
 
 import asyncio
 import contextvars
@@ -218,7 +218,7 @@ def test_the_context_goes_from_thread_to_loop_to_pool_as_in_a_plain_call(enabled
 
 
 def test_64_threads_with_a_marker_each_never_see_another_ones(enabled):
-    chance = random.Random(64)
+    chance = random.Random(64)  # noqa: S311 - forces interleavings
 
     async def turn(marker, depth):
         await asyncio.sleep(0)

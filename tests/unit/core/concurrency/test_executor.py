@@ -112,7 +112,7 @@ def test_64_threads_submitting_never_have_more_outstanding_than_there_are_places
 
         def submit(number):
             nonlocal outstanding, most, refused
-            chance = random.Random(number)
+            chance = random.Random(number)  # noqa: S311 - forces interleavings
             together.wait(20)
             for _ in range(30):
                 with guard:  # counted from before the submission, so never too low
@@ -208,10 +208,8 @@ def test_an_error_keeps_nothing_alive_once_it_has_been_seen():
     with pool_of(1) as pool:
         payload = Payload()
         left = weakref.ref(payload)
-        try:
+        with contextlib.suppress(ValueError):
             pool.submit(fail, payload).result(20)
-        except ValueError:
-            pass
         del payload
         pool.submit(abs, 1).result(20)  # the thread has let go of it too
         assert left() is None
@@ -270,9 +268,7 @@ def test_what_a_task_leaves_running_uses_the_pool_itself_and_its_bound():
 
     async def background():
         await offload(go_on.wait, 20)
-        names.append(
-            await offload(lambda: threading.current_thread().name, executor=pool)
-        )
+        names.append(await offload(lambda: threading.current_thread().name, executor=pool))
 
     with pool_of(1, 1) as pool:
         left = pool.submit(lambda: get_loop_thread().submit(background())).result(20)
@@ -284,9 +280,10 @@ def test_what_a_task_leaves_running_uses_the_pool_itself_and_its_bound():
 
 def test_nested_tasks_are_bounded_too():
     def outer():
+        for _ in range(2):
+            pool.submit(task)
         with pytest.raises(SaturatedError):
-            for _ in range(3):
-                pool.submit(task)
+            pool.submit(task)
         task.let_go()
 
     task = Task()

@@ -13,6 +13,7 @@ import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from xwe.core.concurrency.bridge import AsyncBridge, async_route
+from xwe.core.concurrency.executor import offload
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.errors import DeadlineExceededError, SaturatedError
 
@@ -59,9 +60,7 @@ def serve():
     servers = []
 
     def start(app):
-        server = make_server(
-            "127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler
-        )
+        server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
         server.daemon_threads = False
         runner = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         runner.start()
@@ -89,18 +88,16 @@ def app(request, monkeypatch):
         def route(view):
             return view
 
-    if "kill switch" in request.param:
-        monkeypatch.setenv("LLM_ASYNC_ENABLED", "false")
     app.expect_resident = "kill switch" not in request.param
-    shop = flask.Blueprint("shop", __name__)
+    if not app.expect_resident:
+        monkeypatch.setenv("LLM_ASYNC_ENABLED", "false")
+    add_views(app, route)
+    add_blueprint(app, route)
+    add_hooks(app, route)
+    return app
 
-    @app.before_request
-    @route
-    async def greet():
-        await asyncio.sleep(0)
-        flask.g.user = flask.request.args.get("user")
-        marker.set(flask.g.user)
 
+def add_views(app, route):
     @app.get("/all/<int:number>")
     @route
     async def everything(number):
@@ -114,28 +111,13 @@ def app(request, monkeypatch):
             "visits": flask.session["visits"],
             "url": flask.url_for("shop.price", thing="tea"),
             "endpoint": flask.request.endpoint,
-            "blueprint": flask.request.blueprint,
         }
 
-    @shop.before_request
-    @route
-    async def stamp():
-        flask.g.shop = "open"
-
-    @shop.get("/price/<thing>")
-    @route
-    async def price(thing):
-        return f"{thing}: {flask.g.shop} for {flask.g.user}"
-
     class Counter(flask.views.MethodView):
-        init_every_request = False
-        decorators = ()
-
+        @route
         async def get(self):
             return f"class: {flask.request.args['user']} {on_resident_loop()}"
 
-    if route is async_route:
-        Counter.get = async_route(Counter.get)
     app.add_url_rule("/class", view_func=Counter.as_view("counter"))
 
     @app.get("/fail")
@@ -148,6 +130,33 @@ def app(request, monkeypatch):
     async def missing(error):
         await asyncio.sleep(0)
         return f"missing {error} for {flask.g.user}", 418
+
+
+def add_blueprint(app, route):
+    shop = flask.Blueprint("shop", __name__)
+
+    @shop.before_request
+    @route
+    async def stamp():
+        flask.g.shop = "open"
+
+    @shop.get("/price/<thing>")
+    @route
+    async def price(thing):
+        return f"{thing}: {flask.g.shop} for {flask.g.user}"
+
+    app.register_blueprint(shop)
+
+
+def add_hooks(app, route):
+    app.torn_down = []
+
+    @app.before_request
+    @route
+    async def greet():
+        await asyncio.sleep(0)
+        flask.g.user = flask.request.args.get("user")
+        marker.set(flask.g.user)
 
     @app.after_request
     @route
@@ -166,10 +175,6 @@ def app(request, monkeypatch):
     async def note_too(error):
         app.torn_down.append("app")
 
-    app.torn_down = []
-    app.register_blueprint(shop)
-    return app
-
 
 def test_request_g_session_and_url_for_work_inside(app):
     client = app.test_client()
@@ -181,7 +186,6 @@ def test_request_g_session_and_url_for_work_inside(app):
         "visits": 2,
         "url": "/price/tea",
         "endpoint": "everything",
-        "blueprint": None,
     }
 
 
@@ -206,7 +210,11 @@ def test_64_users_at_once_never_see_each_other(app, serve):
     def visit(number):
         _, headers, body = client.get(f"/all/{number}?user=user{number}")
         seen = json.loads(body)
-        return {seen["number"]} == {number}, {seen["user"], seen["marker"], *headers["X-User"].split()}
+        return {seen["number"]} == {number}, {
+            seen["user"],
+            seen["marker"],
+            *headers["X-User"].split(),
+        }
 
     with ThreadPoolExecutor(64) as users:
         answers = list(users.map(visit, range(64)))
@@ -271,8 +279,7 @@ def streaming(request, monkeypatch):
     async def pieces(name):
         try:
             yield f"first for {name}\n"
-            while not app.go_on.is_set():
-                await asyncio.sleep(0.001)
+            await offload(app.go_on.wait, 20)
             yield f"第二 for {flask.request.args['user']}\n"
         finally:
             app.closed.set()
@@ -297,9 +304,7 @@ def streaming(request, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["/generator", "/returned"])
-def test_an_async_generator_is_streamed_piece_by_piece_and_sees_the_request(
-    streaming, serve, path
-):
+def test_an_async_generator_is_streamed_piece_by_piece_and_sees_the_request(streaming, serve, path):
     connection, response = serve(streaming).open(f"{path}?user=ann")
     assert response.readline() == b"first for ann\n"
     streaming.go_on.set()
@@ -334,8 +339,7 @@ class Gate:
 
     async def view(self):
         self.entered.release()
-        while not self._leave.is_set():
-            await asyncio.sleep(0.001)
+        await offload(self._leave.wait, 20)
         return "through"
 
     def open(self):

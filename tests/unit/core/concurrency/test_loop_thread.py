@@ -1,9 +1,9 @@
 """The resident loop: one a process, reached from any thread, and survived by whoever waits."""
 
 import asyncio
+import contextlib
 import contextvars
 import gc
-import signal
 import sys
 import threading
 import time
@@ -248,18 +248,10 @@ def test_a_result_that_comes_as_the_waiter_gives_up_is_dropped(thread, monkeypat
     assert thread.run(echo("next")) == "next"
 
 
-def test_ctrl_c_in_the_waiting_thread_cancels_the_work(thread):
+def test_ctrl_c_in_the_waiting_thread_cancels_the_work(thread, ctrl_c):
     work = Waiting()
-
-    def interrupt():
-        assert work.begun.wait(20)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-    hand = threading.Thread(target=interrupt)
-    hand.start()
-    with pytest.raises(KeyboardInterrupt):
+    with ctrl_c(work.begun):
         thread.run(work.run())
-    hand.join()
     assert work.ended.wait(20)
     assert isinstance(work.error, asyncio.CancelledError)
 
@@ -479,10 +471,8 @@ def test_a_task_that_will_not_end_does_not_hold_up_close(thread, monkeypatch, ca
 
     async def stubborn():
         while not over:
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                pass
 
     future = thread.submit(stubborn())
     thread.run(echo(1))
@@ -544,10 +534,8 @@ def test_nothing_of_a_call_outlives_it_not_even_until_the_garbage_collector_come
 
     def left_by(call):
         payload = Payload()
-        try:
+        with contextlib.suppress(ValueError, DeadlineExceededError):
             call(payload)
-        except (ValueError, DeadlineExceededError):
-            pass
         return weakref.ref(payload)
 
     calls = {

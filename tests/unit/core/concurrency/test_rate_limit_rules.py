@@ -5,7 +5,7 @@ import contextlib
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xwe.core.concurrency import rate_limit
@@ -120,6 +120,7 @@ def expected_passes(limiter, arrivals):
     limit=st.tuples(st.integers(1, 4), st.sampled_from([12.0, 24.0]), st.integers(1, 6)),
     clients=patient_clients,
 )
+@example(limit=(1, 12.0, 1), clients=[(0, 1, None), (0, 1, 0), (12, 1, None), (12, 1, 1)])
 def test_who_cannot_pass_in_time_is_refused_at_once_and_all_others_pass(
     in_virtual_time, limit, clients
 ):

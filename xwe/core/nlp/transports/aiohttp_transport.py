@@ -12,7 +12,7 @@ from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLi
 from xwe.core.nlp.provider_errors import hidden_texts
 from xwe.core.nlp.transports.endpoint import Endpoint, request_headers, was_reset
 from xwe.core.nlp.transports.loop_bound import LoopBound
-from xwe.core.nlp.transports.patience import TAIL_S, Patience, PatientWait, Watchdog
+from xwe.core.nlp.transports.patience import TAIL_S, Patience, Watchdog
 from xwe.core.nlp.transports.reading import REFUSAL_BYTES, DeltaReader, WholeBody
 from xwe.core.nlp.wire import build_payload, error_from_status, parse_reply
 from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError
@@ -68,8 +68,7 @@ class AiohttpTransport:
         hidden = hidden_texts(request, self._api_key)
         exchange = self._begin(limits)
         try:
-            await exchange.open(self, payload, hidden)
-            body = await exchange.read_whole()
+            body = await exchange.fetch(self, payload, hidden)
         finally:
             self._running.discard(exchange)
             exchange.close()
@@ -87,7 +86,7 @@ class AiohttpTransport:
             response = await exchange.open(self, payload, hidden)
             reader = DeltaReader(response.headers.get("Content-Type", ""), hidden)
             while not reader.done:
-                for delta in reader.feed(await exchange.read(reader)):
+                for delta in reader.feed(await exchange.read(response, reader)):
                     yield delta
             reader.raise_failure()
         finally:
@@ -158,83 +157,74 @@ class AiohttpTransport:
             timer.cancel()
 
 
-class _Exchange:
+class _Exchange(Watchdog):
     """One request and its reply, within its time limits; aiohttp's errors end here."""
 
-    __slots__ = (
-        "_content",
-        "_endpoint",
-        "_limits",
-        "_loop",
-        "_patience",
-        "_response",
-        "_silent",
-        "_wait",
-        "_watchdog",
-    )
+    __slots__ = ("_endpoint", "_limits", "_response", "_silent")
 
     def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(Patience(limits, loop.time()), loop)
         self._endpoint = endpoint
         self._limits = limits
-        self._loop = asyncio.get_running_loop()
-        self._patience = Patience(limits, self._loop.time())
-        self._wait = PatientWait(self._patience, self._loop)
-        self._watchdog = Watchdog(self._patience, self._loop, self._end_read)
-        self._silent = True
         self._response: aiohttp.ClientResponse | None = None
+        self._silent = True
+
+    async def fetch(
+        self, transport: AiohttpTransport, payload: bytes, hidden: Iterable[str]
+    ) -> bytes:
+        """Send the request; the whole body of its reply."""
+        body = WholeBody()
+        try:
+            async with asyncio.timeout_at(self._due()) as timeout:
+                response = await self._send(transport, payload, hidden)
+                self._patience.headers_came()
+                timeout.reschedule(self._due())
+                while chunk := await response.content.readany():
+                    body.add(chunk)
+        except _FOREIGN as exc:
+            raise self._error(exc) from exc
+        return body.joined()
 
     async def open(
         self, transport: AiohttpTransport, payload: bytes, hidden: Iterable[str]
     ) -> aiohttp.ClientResponse:
-        """Send the request; the reply's headers, if they are a success's."""
+        """Send the request; the reply, of which `read` then gives the body."""
         try:
-            with self._wait:
-                response = await transport.post(payload, self._limits.connect_s)
-                self._response = response
-                self._content = response.content
-                if response.status < 300:  # noqa: PLR2004 - a success
-                    return response
-                body = b""
-                while len(body) < REFUSAL_BYTES and (chunk := await self._content.readany()):
-                    body += chunk
+            async with asyncio.timeout_at(self._due()):
+                return await self._send(transport, payload, hidden)
         except _FOREIGN as exc:
             raise self._error(exc) from exc
-        finally:
-            self._wait.stop()
-        raise error_from_status(response.status, response.headers, body, hidden=hidden)
 
-    async def read_whole(self) -> bytes:
-        """All of the body."""
-        body = WholeBody()
-        self._patience.headers_came()
-        try:
-            with self._wait:
-                while chunk := await self._content.readany():
-                    body.add(chunk)
-        except _FOREIGN as exc:
-            raise self._error(exc) from exc
-        finally:
-            self._wait.stop()
-        return body.joined()
-
-    async def read(self, reader: DeltaReader) -> bytes:
+    async def read(self, response: aiohttp.ClientResponse, reader: DeltaReader) -> bytes:
         """The body's next bytes; none at its end, and where it breaks, which the reader is told."""
         if reader.finished:
             self._patience.finish_came()
-            self._watchdog.stop()
-        self._watchdog.begin()
+            self.stop()
+        self.begin()
         try:
-            chunk = await self._content.readany()
+            chunk = await response.content.readany()
         except _FOREIGN as exc:
             reader.fail(*self._breakage(exc), exc)
             return b""
         finally:
-            self._watchdog.end()
+            self.end()
         if self._silent:
             self._silent = False
             self._patience.bytes_came()
-            self._watchdog.stop()
+            self.stop()
         return chunk
+
+    async def _send(
+        self, transport: AiohttpTransport, payload: bytes, hidden: Iterable[str]
+    ) -> aiohttp.ClientResponse:
+        response = self._response = await transport.post(payload, self._limits.connect_s)
+        if response.status < 300:  # noqa: PLR2004 - a success
+            return response
+        body = b""
+        while len(body) < REFUSAL_BYTES and (chunk := await response.content.readany()):
+            body += chunk
+        raise error_from_status(response.status, response.headers, body, hidden=hidden)
 
     def detach(self) -> aiohttp.ClientResponse | None:
         """The reply, which from here on is somebody else's to close."""
@@ -243,13 +233,21 @@ class _Exchange:
 
     def close(self) -> None:
         """Close the connection, unless the body came to its end and aiohttp has it back."""
-        self._watchdog.stop()
+        self.stop()
         if self._response is not None and not self._response.closed:
             self._response.close()
 
     def _end_read(self) -> None:
         # Waking the reader with an error is far cheaper than being ready to cancel its task.
         self._content.set_exception(TimeoutError())
+
+    def _due(self) -> float:
+        return self._patience.due(self._loop.time())
+
+    def _bark(self) -> None:
+        # Ending a read with an error is far cheaper than being ready to cancel its task.
+        if self._response is not None:
+            self._response.content.set_exception(TimeoutError())
 
     def _error(self, exc: Exception) -> ProviderError:
         if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):

@@ -21,7 +21,7 @@ from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLi
 from xwe.core.nlp.provider_errors import hidden_texts
 from xwe.core.nlp.transports.endpoint import Endpoint, causes, request_headers, was_reset
 from xwe.core.nlp.transports.loop_bound import LoopBound
-from xwe.core.nlp.transports.patience import Patience, PatientWait
+from xwe.core.nlp.transports.patience import Patience
 from xwe.core.nlp.transports.reading import REFUSAL_BYTES, DeltaReader, WholeBody
 from xwe.core.nlp.wire import build_payload, error_from_status, parse_reply
 from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError
@@ -74,8 +74,7 @@ class OpenAITransport:
         hidden = hidden_texts(request, self._api_key)
         exchange = self._begin(limits)
         try:
-            await exchange.open(self, payload, hidden)
-            body = await exchange.read_whole()
+            body = await exchange.fetch(self, payload, hidden)
         finally:
             await exchange.close()
         return parse_reply(body, hidden)
@@ -190,81 +189,76 @@ async def _stop_at_a_refusal(response: httpx2.Response) -> None:
 class _Exchange:
     """One request and its reply, within its time limits; the SDK's errors end here."""
 
-    __slots__ = (
-        "_chunks",
-        "_endpoint",
-        "_limits",
-        "_loop",
-        "_patience",
-        "_wait",
-    )
+    __slots__ = ("_chunks", "_endpoint", "_limits", "_loop", "_patience")
 
     def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
         self._endpoint = endpoint
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._patience = Patience(limits, self._loop.time())
-        self._wait = PatientWait(self._patience, self._loop)
         self._chunks: AsyncGenerator[bytes, None] | None = None
 
-    async def open(
+    async def fetch(
         self, transport: OpenAITransport, payload: bytes, hidden: Iterable[str]
-    ) -> httpx2.Response:
-        """Send the request; the reply's headers, if they are a success's."""
-        try:
-            with self._wait:
-                response = await transport.post(payload, self._limits.connect_s)
-        except _RefusedError as exc:
-            raise error_from_status(
-                exc.response.status_code, exc.response.headers, exc.body, hidden=hidden
-            ) from None
-        except _FOREIGN as exc:
-            raise self._error(exc) from exc
-        finally:
-            self._wait.stop()
-        self._chunks = response.aiter_bytes()
-        return response
-
-    async def read_whole(self) -> bytes:
-        """All of the body."""
-        body = WholeBody()
+    ) -> bytes:
+        """Send the request; the whole body of its reply."""
+        await self.open(transport, payload, hidden)
         self._patience.headers_came()
+        body = WholeBody()
         try:
-            with self._wait:
+            async with asyncio.timeout_at(self._due()):
                 while chunk := await self._read_some():
                     body.add(chunk)
         except _FOREIGN as exc:
             raise self._error(exc) from exc
         return body.joined()
 
+    async def open(
+        self, transport: OpenAITransport, payload: bytes, hidden: Iterable[str]
+    ) -> httpx2.Response:
+        """Send the request; the reply, of which `read` then gives the body."""
+        try:
+            async with asyncio.timeout_at(self._due()):
+                response = await transport.post(payload, self._limits.connect_s)
+        except _RefusedError as exc:
+            refused = exc.response
+            raise error_from_status(
+                refused.status_code, refused.headers, exc.body, hidden=hidden
+            ) from None
+        except _FOREIGN as exc:
+            raise self._error(exc) from exc
+        self._chunks = response.aiter_bytes()
+        return response
+
     async def read(self, reader: DeltaReader) -> bytes:
         """The body's next bytes; none at its end, and where it breaks, which the reader is told."""
         if reader.finished:
             self._patience.finish_came()
         try:
-            with self._wait:
+            async with asyncio.timeout_at(self._due()):
                 chunk = await self._read_some()
         except _FOREIGN as exc:
             reader.fail(*self._breakage(exc), exc)
             return b""
-        finally:
-            self._wait.stop()
         self._patience.bytes_came()
         return chunk
 
     async def drain(self) -> None:
         """Read to the body's formal end if that is near, so that the connection can be kept."""
         self._patience.drain()
-        with contextlib.suppress(*_FOREIGN), self._wait:
-            while await self._read_some():
-                pass
+        with contextlib.suppress(*_FOREIGN):
+            async with asyncio.timeout_at(self._due()):
+                while await self._read_some():
+                    pass
 
     async def close(self) -> None:
         """Close the connection, unless the body was read to its end and the pool has it back."""
-        self._wait.stop()
         if self._chunks is not None:
             with contextlib.suppress(*_FOREIGN):
                 await self._chunks.aclose()
+
+    def _due(self) -> float:
+        return self._patience.due(self._loop.time())
 
     async def _read_some(self) -> bytes:
         return await anext(self._chunks, b"") if self._chunks is not None else b""

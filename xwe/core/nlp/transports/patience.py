@@ -2,8 +2,6 @@
 
 import asyncio
 import math
-from collections.abc import Callable
-from types import TracebackType
 
 from xwe.core.nlp.completion import TimeLimits
 from xwe.errors import ProviderTimeoutError
@@ -69,25 +67,22 @@ class Patience:
 
 
 class Watchdog:
-    """Barks when a wait outlasts an attempt's patience.
+    """Interrupts a wait that outlasts an attempt's patience; how, a subclass says in `_bark`.
 
-    A stream is thousands of short waits, and a timer for each would cost more than the reading.
-    So there is one timer, which looks at the clock when it fires and sets itself anew.
+    It does what `asyncio.timeout` does, for a stream of thousands of short waits, where a timer
+    for each would cost as much as the reading: its one timer looks at the clock when it fires,
+    and sets itself anew.
 
     Args:
         patience: of the attempt.
         loop: the running one.
-        bark: called once, on the loop, while the wait is on.
     """
 
-    __slots__ = ("_bark", "_loop", "_patience", "_since", "_timer")
+    __slots__ = ("_loop", "_patience", "_since", "_timer")
 
-    def __init__(
-        self, patience: Patience, loop: asyncio.AbstractEventLoop, bark: Callable[[], None]
-    ) -> None:
+    def __init__(self, patience: Patience, loop: asyncio.AbstractEventLoop) -> None:
         self._patience = patience
         self._loop = loop
-        self._bark = bark
         self._since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -102,7 +97,7 @@ class Watchdog:
         self._since = None
 
     def stop(self) -> None:
-        """No timer until the next wait begins: at the end, and where the patience has changed."""
+        """No timer until the next wait begins: in the end, and when the patience got shorter."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -117,48 +112,5 @@ class Watchdog:
         else:
             self._bark()
 
-
-class PatientWait:
-    """`asyncio.timeout` with an attempt's patience: TimeoutError when that ends within it.
-
-    One that is used again and again costs less than as many timeouts.
-    """
-
-    __slots__ = ("_barked", "_cancelling", "_task", "_watchdog")
-
-    def __init__(self, patience: Patience, loop: asyncio.AbstractEventLoop) -> None:
-        self._watchdog = Watchdog(patience, loop, self._cancel)
-        self._task: asyncio.Task[object] | None = None
-        self._cancelling = 0
-        self._barked = False
-
-    def __enter__(self) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("A transport must be awaited in a task.")
-        self._task = task
-        self._cancelling = task.cancelling()
-        self._watchdog.begin()
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._watchdog.end()
-        task, self._task = self._task, None
-        if self._barked and task is not None:
-            self._barked = False
-            # Whoever else cancelled the task at the same moment is still owed its CancelledError.
-            if task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
-                raise TimeoutError from exc
-
-    def stop(self) -> None:
-        """No timer until the next wait begins: at the end, and where the patience has changed."""
-        self._watchdog.stop()
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._barked = True
-            self._task.cancel()
+    def _bark(self) -> None:
+        raise NotImplementedError

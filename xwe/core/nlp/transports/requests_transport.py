@@ -62,8 +62,7 @@ class RequestsTransport:
         hidden = hidden_texts(request, self._api_key)
         exchange = _Exchange(self.endpoint, limits)
         try:
-            exchange.open(self, payload, hidden)
-            body = exchange.read_whole()
+            body = exchange.fetch(self, payload, hidden)
         finally:
             exchange.close()
         return parse_reply(body, hidden)
@@ -124,10 +123,22 @@ class _Exchange:
         self._patience = Patience(limits, time.monotonic())
         self._response: requests.Response | None = None
 
+    def fetch(self, transport: RequestsTransport, payload: bytes, hidden: Iterable[str]) -> bytes:
+        """Send the request; the whole body of its reply."""
+        self.open(transport, payload, hidden)
+        self._patience.headers_came()
+        body = WholeBody()
+        try:
+            while chunk := self._read_some():
+                body.add(chunk)
+        except _FOREIGN as exc:
+            raise self._error(exc) from exc
+        return body.joined()
+
     def open(
         self, transport: RequestsTransport, payload: bytes, hidden: Iterable[str]
     ) -> requests.Response:
-        """Send the request; the reply's headers, if they are a success's."""
+        """Send the request; the reply, of which `read` then gives the body."""
         try:
             response = self._response = transport.post(payload, self._limits, self._patience)
             if response.status_code < 300:  # noqa: PLR2004 - a success
@@ -138,17 +149,6 @@ class _Exchange:
         except _FOREIGN as exc:
             raise self._error(exc) from exc
         raise error_from_status(response.status_code, response.headers, body, hidden=hidden)
-
-    def read_whole(self) -> bytes:
-        """All of the body."""
-        body = WholeBody()
-        self._patience.headers_came()
-        try:
-            while chunk := self._read_some():
-                body.add(chunk)
-        except _FOREIGN as exc:
-            raise self._error(exc) from exc
-        return body.joined()
 
     def read(self, reader: DeltaReader) -> bytes:
         """The body's next bytes; none at its end, and where it breaks, which the reader is told."""

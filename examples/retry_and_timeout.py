@@ -1,0 +1,71 @@
+"""What fails for a moment is tried again, what takes too long is given up, and you can choose.
+
+It always asks the demo model, which is told here when to fail.
+"""
+
+import asyncio
+
+from any_model import demo_model
+
+from xwe import LLMClient
+from xwe.core.nlp.async_utils import AsyncHelper
+from xwe.core.nlp.client_policy import ClientPolicy
+from xwe.core.nlp.retry import Backoff, RetryPolicy
+from xwe.errors import DeadlineExceededError, ProviderAuthError, ProviderStatusError, XweError
+from xwe.mock import Behaviour
+
+BUSY = Behaviour(fault="status", status=503)
+WRONG_KEY = Behaviour(fault="status", status=401)
+SLOW = {"mock": {"latency_s": 30}}
+
+QUICKLY = ClientPolicy(retry=RetryPolicy(max_attempts=3, backoff=Backoff(first_s=0.1)))
+ONCE = ClientPolicy(retry=RetryPolicy(max_attempts=1))
+
+
+def main() -> None:
+    """Each case, and what became of it."""
+    with demo_model() as model, LLMClient(policy=QUICKLY) as client:
+        model.script(BUSY, BUSY)  # the next two requests
+        reply = client.complete("Are you there?")
+        assert reply.timings is not None  # noqa: S101 - every reply of the client has them
+        print(f"busy twice:    answered at attempt {reply.timings.attempts}")
+
+        model.script(BUSY)
+        with LLMClient(policy=ONCE) as once:
+            try:
+                once.chat("Are you there?")
+            except ProviderStatusError as error:
+                print(f"no retries:    {error.code} (worth another try: {error.retryable})")
+
+        model.forget_requests()
+        model.script(WRONG_KEY)
+        try:
+            client.chat("Let me in")
+        except ProviderAuthError as error:
+            print(f"a wrong key:   {error.code} after {len(model.requests)} attempt")
+
+        try:
+            client.complete("Take your time", timeout_s=0.2, extra=SLOW)
+        except DeadlineExceededError as error:
+            print(f"a deadline:    {error}")
+
+        print(f"from outside:  {asyncio.run(given_up(client))}")
+
+        # One name for all of it, and the machine's word on whether a later try may work.
+        try:
+            client.complete("Take your time", timeout_s=0.2, extra=SLOW)
+        except XweError as error:
+            print(f"any of them:   {error.code}, retryable: {error.retryable}")
+
+
+async def given_up(client: LLMClient) -> str:
+    """A time limit around any awaitable of one's own."""
+    try:
+        await AsyncHelper.run_with_timeout(client.complete_async("Hm", extra=SLOW), timeout=0.2)
+    except TimeoutError:
+        return "TimeoutError after 0.2 s"
+    return "answered"
+
+
+if __name__ == "__main__":
+    main()
