@@ -17,7 +17,7 @@ user = ContextVar("user", default="nobody")
 def look_up(word: str) -> str:
     """Blocking code as it is everywhere: a driver, a file, an old library."""
     time.sleep(0.3)
-    return f"{word} for {user.get()} in {threading.current_thread().name.rpartition('-')[0]}"
+    return f"{word} for {user.get()} in {threading.current_thread().name}"
 
 
 async def look_up_async(word: str) -> str:

@@ -37,8 +37,8 @@ def main() -> None:
         os.environ |= {"LLM_ASYNC_WORKERS": "20", "LLM_ASYNC_QUEUE_SIZE": "10"}
         show()
 
-        print("LLM_ASYNC_TIMEOUT=0.1, also for the client that is there already:")
-        os.environ["LLM_ASYNC_TIMEOUT"] = "0.1"
+        print("LLM_ASYNC_TIMEOUT=0.2, also for the client that is there already:")
+        os.environ["LLM_ASYNC_TIMEOUT"] = "0.2"
         try:
             client.chat("Quick!")
         except DeadlineExceededError as error:

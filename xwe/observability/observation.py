@@ -143,7 +143,9 @@ class Observation:
     def start(self, blackboard: Blackboard | None = None) -> None:
         """Look at the vitals once a second from now on, and leave the figures on `blackboard`."""
         self._blackboard = blackboard
-        self._thread = threading.Thread(target=self._keep_looking, name="xwe-observation", daemon=True)
+        self._thread = threading.Thread(
+            target=self._keep_looking, name="xwe-observation", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:

@@ -1,8 +1,9 @@
 """What has happened since the start: counters and histograms, in plain numbers.
 
 They are kept as plain numbers rather than in a metrics library's objects because a model call
-must not pay for its own observation: recording one takes about 3 µs (prometheus_client: 8 µs, and
-17 µs where several processes share its figures), and because numbers add up over processes.
+must not pay for its own observation: recording one takes 2.4 us of processor time here, 4.5 us in
+prometheus_client's registry, and 11.5 us where that shares its figures between processes. And
+plain numbers add up over processes.
 """
 
 from bisect import bisect_left

@@ -5,9 +5,11 @@ for a synchronous call, one of the pool's for an asynchronous one.
 """
 
 import asyncio
+import atexit
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -57,6 +59,7 @@ class Caller:
         self._policy = policy
         self._guard = threading.Lock()
         self._closed = False
+        _callers.add(self)
         self._is_blocking = (
             transport == BLOCKING_TRANSPORT
             if isinstance(transport, str)
@@ -255,3 +258,16 @@ class Caller:
             "breaker": guards.breaker.state,
             "retries_left": guards.quota.left,
         }
+
+
+# A client beside an app is seldom closed by its owner; aiohttp complains at length when its
+# connections are still open at the end of the process.
+_callers: "weakref.WeakSet[Caller]" = weakref.WeakSet()
+
+
+def _close_at_exit() -> None:
+    for caller in list(_callers):
+        caller.close()
+
+
+atexit.register(_close_at_exit)

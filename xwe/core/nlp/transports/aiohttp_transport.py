@@ -237,10 +237,6 @@ class _Exchange(Watchdog):
         if self._response is not None and not self._response.closed:
             self._response.close()
 
-    def _end_read(self) -> None:
-        # Waking the reader with an error is far cheaper than being ready to cancel its task.
-        self._content.set_exception(TimeoutError())
-
     def _due(self) -> float:
         return self._patience.due(self._loop.time())
 

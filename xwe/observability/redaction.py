@@ -1,0 +1,71 @@
+"""Takes secrets and what people wrote out of a text that is about to be logged.
+
+The code does not log them in the first place; this holds where a library, or an exception's
+text, does.
+"""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
+
+from xwe.settings import Settings
+
+MASK = "[redacted]"
+
+# Anything shorter would also be found inside ordinary words.
+SHORTEST_SECRET = 6
+
+_QUOTED = r"""(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?)"""
+
+# Each leaves its first group in place and masks the rest.
+_PATTERNS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        # A header or a field that carries a secret, as a header, JSON, a keyword or a repr.
+        r"((?:proxy-)?authorization\W{1,6})(?:(?:bearer|basic)\s+)?[^\s\"',}]+",
+        r"((?:set-)?cookie[\"']?\s*[:=]\s*)[^\r\n]+",
+        r"((?:x[-_])?(?:api[-_]?key|secret[-_]?key|access[-_]?token|password)[\"']?\s*[:=]\s*"
+        r"[\"']?)[^\s\"',})&]+",
+        r"(\bbearer\s+)[^\s\"',}]+",
+        r"(\bsk-)[\w-]{8,}",
+        r"(://[^\s/:@]*:)[^\s/@]+(?=@)",
+        # What people and models wrote: the wire's fields, and the query of an address.
+        rf"([\"'](?:content|prompt|message|new_message|system_prompt|text|arguments|reasoning_content)"
+        rf"[\"']\s*:\s*){_QUOTED}",
+        r"(\?)[\w.~%+-]+=[^\s\"'<>]*",
+    )
+)
+
+
+class Redactor:
+    """Masks known secrets, and whatever looks like one, in texts.
+
+    Args:
+        secrets: texts that must never be seen.
+    """
+
+    def __init__(self, secrets: Iterable[str | None] = ()) -> None:
+        known = {secret for secret in secrets if secret and len(secret) >= SHORTEST_SECRET}
+        # Longest first: one may be part of another.
+        ordered = sorted(known, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Redactor":
+        """One that knows the secrets of `settings`."""
+        storage = settings.storage
+        passwords = [
+            unquote(urlsplit(url).password or "")
+            for url in (storage.database_url, storage.redis_url)
+            if url
+        ]
+        access = settings.access
+        return cls([settings.provider.api_key, access.api_token, access.secret_key, *passwords])
+
+    def redact(self, text: str) -> str:
+        """The text without them."""
+        if self._known is not None:
+            text = self._known.sub(MASK, text)
+        for pattern in _PATTERNS:
+            text = pattern.sub(rf"\g<1>{MASK}", text)
+        return text

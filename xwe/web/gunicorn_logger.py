@@ -1,0 +1,29 @@
+"""gunicorn's log in the format of all other lines."""
+
+import logging
+from typing import Any
+
+from gunicorn.glogging import Logger as GunicornLogger
+
+from xwe.observability.logs import configure_logging, line_formatter
+from xwe.settings import load_settings
+
+# No query and no referrer: they can hold a prompt.
+ACCESS_FORMAT = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)s ms'
+
+
+class Logger(GunicornLogger):  # type: ignore[misc] # gunicorn carries no types
+    """gunicorn's logger; what its own log options set up is left as it is."""
+
+    def setup(self, cfg: Any) -> None:
+        """Give gunicorn's handlers our format, and set up everybody else's logging."""
+        super().setup(cfg)
+        if cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json:
+            return
+        settings = load_settings()
+        configure_logging(settings)
+        formatter = line_formatter(settings)
+        for log in (self.error_log, self.access_log):
+            log.setLevel(max(log.level, self.loglevel) if log is self.error_log else logging.INFO)
+            for handler in log.handlers:
+                handler.setFormatter(formatter)
