@@ -6,6 +6,8 @@ from xwe.core.nlp.call_path import PhaseLimits
 from xwe.core.nlp.client_policy import ClientPolicy
 from xwe.core.nlp.llm_client import CHAT_COMPLETIONS, LLMClient
 from xwe.core.nlp.retry import RetryPolicy
+from xwe.observability.observation import Observation
+from xwe.observability.spans import Spans
 from xwe.settings import Settings
 from xwe.streams.live_streams import LiveStreams, StreamLimits
 
@@ -17,16 +19,19 @@ class Services:
     settings: Settings
     client: LLMClient
     streams: LiveStreams
+    observation: Observation
 
     def close(self) -> None:
         """Release what the services hold. Idempotent."""
         self.streams.shut_down()
         self.client.cleanup()
+        self.observation.close()
 
 
 def build_services(settings: Settings) -> Services:
     """Wire the application; nothing is started and no connection is made."""
     provider, llm = settings.provider, settings.llm
+    observation = Observation(spans=Spans.if_installed())
     client = LLMClient(
         api_key=provider.api_key,
         api_url=provider.base_url + CHAT_COMPLETIONS,
@@ -51,8 +56,10 @@ def build_services(settings: Settings) -> Services:
             json_mode=provider.json_mode,
             reply_limit_field=provider.reply_limit_field,
             request_extra=provider.request_extra,
+            observer=observation.observe_call,
         ),
     )
+    observation.watch(client.stats)
     streams = LiveStreams(
         StreamLimits(
             max_running=llm.max_inflight,
@@ -61,4 +68,4 @@ def build_services(settings: Settings) -> Services:
             alone_s=settings.streams.alone_s,
         )
     )
-    return Services(settings=settings, client=client, streams=streams)
+    return Services(settings=settings, client=client, streams=streams, observation=observation)

@@ -39,7 +39,8 @@ class XweError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
-        super().__init__(message or (self.__doc__ or "").splitlines()[0])
+        # A subclass of a user's own may have no docstring.
+        super().__init__(message or (self.__doc__ or type(self).__name__).partition("\n")[0])
         self.retry_after_s = retry_after_s
 
     @property

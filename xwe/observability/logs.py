@@ -15,9 +15,9 @@ from xwe.core.nlp.observation import request_id, user_id
 from xwe.observability.redaction import Redactor
 from xwe.settings import Settings
 
-# The level that was asked for holds for these; what others write at DEBUG and INFO includes
-# whole requests, prompts and all.
-OWN_LOGGERS = ("xwe", "gunicorn")
+# The level that was asked for holds for our own lines; what libraries write at DEBUG and INFO
+# includes whole requests, prompts and all.
+OWN_LOGGER = "xwe"
 FOREIGN_LEVEL = logging.WARNING
 
 
@@ -44,7 +44,10 @@ class _LineFormatter(logging.Formatter):
 
 
 class JsonFormatter(_LineFormatter):
-    """One JSON object a line: time (UTC), level, logger, message, request_id, user_id, exception."""
+    """A JSON object a line: time (UTC), level, logger, pid, message, request_id, user_id.
+
+    And `exception`, its text, when there is one.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
@@ -107,8 +110,7 @@ def configure_logging(settings: Settings) -> None:
             handler.setFormatter(formatter)
     level = logging.getLevelNamesMapping()[settings.observation.log_level]
     root.setLevel(max(level, FOREIGN_LEVEL))
-    for name in OWN_LOGGERS:
-        logging.getLogger(name).setLevel(level)
+    logging.getLogger(OWN_LOGGER).setLevel(level)
 
 
 class _StandardError(logging.StreamHandler):  # type: ignore[type-arg] # generic in its stubs alone

@@ -51,6 +51,7 @@ class Observation:
         self._looked_at = 0.0
         self._started_at = clock()
         self._blackboard: Blackboard | None = None
+        self._is_reporting = True
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -168,5 +169,8 @@ class Observation:
                 self._blackboard.leave(self.figures())
             if self._spans is not None:
                 self._spans.send()
+            self._is_reporting = True
         except Exception:
-            log.exception("The figures of this moment are lost")
+            if self._is_reporting:  # once, not once a second
+                log.exception("The figures are not kept up to date any more")
+            self._is_reporting = False

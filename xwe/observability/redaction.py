@@ -9,29 +9,38 @@ from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
 from xwe.settings import Settings
+from xwe.settings.providers import PLACEHOLDER_KEY
 
 MASK = "[redacted]"
 
 # Anything shorter would also be found inside ordinary words.
 SHORTEST_SECRET = 6
 
+# In characters. A longer line is no line any more, and each pattern below has to read it.
+LONGEST_TEXT = 20_000
+
 _QUOTED = r"""(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?)"""
+
+_FIELDS_WITH_SECRETS = r"(?:x[-_])?(?:api[-_]?key|secret[-_]?key|access[-_]?token|password)"
+
+# The wire's fields that hold what people and models wrote.
+_FIELDS_WITH_TEXT = (
+    r"(?:content|prompt|message|new_message|system_prompt|text|arguments|reasoning_content)"
+)
 
 # Each leaves its first group in place and masks the rest.
 _PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        # A header or a field that carries a secret, as a header, JSON, a keyword or a repr.
+        # As a header, JSON, a keyword or a repr has it.
         r"((?:proxy-)?authorization\W{1,6})(?:(?:bearer|basic)\s+)?[^\s\"',}]+",
         r"((?:set-)?cookie[\"']?\s*[:=]\s*)[^\r\n]+",
-        r"((?:x[-_])?(?:api[-_]?key|secret[-_]?key|access[-_]?token|password)[\"']?\s*[:=]\s*"
-        r"[\"']?)[^\s\"',})&]+",
+        rf"({_FIELDS_WITH_SECRETS}[\"']?\s*[:=]\s*[\"']?)[^\s\"',}})&]+",
         r"(\bbearer\s+)[^\s\"',}]+",
         r"(\bsk-)[\w-]{8,}",
         r"(://[^\s/:@]*:)[^\s/@]+(?=@)",
-        # What people and models wrote: the wire's fields, and the query of an address.
-        rf"([\"'](?:content|prompt|message|new_message|system_prompt|text|arguments|reasoning_content)"
-        rf"[\"']\s*:\s*){_QUOTED}",
+        rf"([\"']{_FIELDS_WITH_TEXT}[\"']\s*:\s*){_QUOTED}",
+        # The query of an address: GET /chat?prompt=...
         r"(\?)[\w.~%+-]+=[^\s\"'<>]*",
     )
 )
@@ -60,10 +69,13 @@ class Redactor:
             if url
         ]
         access = settings.access
-        return cls([settings.provider.api_key, access.api_token, access.secret_key, *passwords])
+        secrets = [settings.provider.api_key, access.api_token, access.secret_key, *passwords]
+        return cls(secret for secret in secrets if secret != PLACEHOLDER_KEY)
 
     def redact(self, text: str) -> str:
-        """The text without them."""
+        """The text without them, and without what goes beyond LONGEST_TEXT."""
+        if len(text) > LONGEST_TEXT:
+            text = f"{text[:LONGEST_TEXT]} [{len(text) - LONGEST_TEXT} more characters]"
         if self._known is not None:
             text = self._known.sub(MASK, text)
         for pattern in _PATTERNS:

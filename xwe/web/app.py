@@ -6,7 +6,8 @@ from xwe.bootstrap import Services, build_services
 from xwe.settings import Settings, load_settings
 from xwe.web import errors, hooks
 from xwe.web.application import Application
-from xwe.web.routes import generations, health, llm, pages
+from xwe.web.request_observation import ObservedRequests
+from xwe.web.routes import generations, health, llm, operations, pages
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> Application:
@@ -26,7 +27,11 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app = Application(services.settings if settings is None else settings, services)
     hooks.init_app(app)
     errors.init_app(app)
-    for blueprint in (llm.blueprint, generations.blueprint, pages.blueprint, health.blueprint):
+    app.wsgi_app = ObservedRequests(app.wsgi_app, app.services.observation)  # type: ignore[method-assign] # as Flask's documentation has it
+    for blueprint in (
+        *(llm.blueprint, generations.blueprint, pages.blueprint),
+        *(health.blueprint, operations.blueprint),
+    ):
         app.register_blueprint(blueprint)
     app.find_model_endpoints()
     return app

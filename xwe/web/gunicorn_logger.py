@@ -1,6 +1,5 @@
 """gunicorn's log in the format of all other lines."""
 
-import logging
 from typing import Any
 
 from gunicorn.glogging import Logger as GunicornLogger
@@ -24,6 +23,5 @@ class Logger(GunicornLogger):  # type: ignore[misc] # gunicorn carries no types
         configure_logging(settings)
         formatter = line_formatter(settings)
         for log in (self.error_log, self.access_log):
-            log.setLevel(max(log.level, self.loglevel) if log is self.error_log else logging.INFO)
             for handler in log.handlers:
                 handler.setFormatter(formatter)

@@ -10,12 +10,15 @@ import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from xwe.bootstrap import Services
 from xwe.errors import SettingsError
+from xwe.observability.blackboard import Blackboard
 from xwe.settings import Settings, check_exposure, environment_warnings, load_settings
 from xwe.settings.env_file import read_env_file
 from xwe.settings.providers import UNNAMED_MODEL
 from xwe.web.announcement import announce
 from xwe.web.built_in_model import BuiltInModel
+from xwe.web.gunicorn_logger import ACCESS_FORMAT
 from xwe.web.model_discovery import first_listed_model
 
 EXIT_UNUSABLE_SETTINGS = 2
@@ -69,12 +72,17 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "control_socket_disable": True,
         # It would wait for a client that takes nothing without any timeout.
         "sendfile": False,
+        "logger_class": "xwe.web.gunicorn_logger.Logger",
         "accesslog": "-" if server.access_log else None,
+        "access_log_format": ACCESS_FORMAT,
         "loglevel": settings.observation.log_level.lower(),
         "on_starting": on_starting,
         "when_ready": when_ready,
         "on_reload": on_reload,
         "on_exit": on_exit,
+        "post_fork": post_fork,
+        "post_worker_init": post_worker_init,
+        "child_exit": child_exit,
     }
 
 
@@ -86,6 +94,8 @@ def worker_connections(threads: int) -> int:
 def on_starting(server: Any) -> None:
     """Before anything is bound: say what is odd, make room for descriptors, find the model."""
     settings = load_settings()
+    # On the master itself, as below; the workers are given it when they are forked.
+    server.xwe_blackboard = Blackboard.create(server.cfg.uid, server.cfg.gid)
     for line in environment_warnings():
         server.log.warning(line)
     _raise_descriptor_limit(server, settings)
@@ -118,6 +128,29 @@ def on_exit(server: Any) -> None:
     model = getattr(server, "xwe_built_in_model", None)
     if model is not None:
         model.stop()
+    blackboard = getattr(server, "xwe_blackboard", None)
+    if blackboard is not None:
+        blackboard.remove()
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """In a new worker: remember where the workers of this server leave their figures."""
+    worker.xwe_blackboard = server.xwe_blackboard
+
+
+def post_worker_init(worker: Any) -> None:
+    """In a worker that has loaded the application: observe it. Another's is left alone."""
+    services = getattr(worker.wsgi, "services", None)
+    if isinstance(services, Services):
+        services.observation.start(worker.xwe_blackboard)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """In the master, for a worker that has gone: keep its totals."""
+    try:
+        server.xwe_blackboard.bury(worker.pid)
+    except (OSError, ValueError) as error:  # its figures, not the server, are what is lost
+        server.log.warning("The figures of worker %d are lost: %s", worker.pid, error)
 
 
 def bound_hosts(listeners: Iterable[Any]) -> list[str]:

@@ -113,9 +113,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn carries no types
     def accept(self, listener: Any) -> None:
         """Take the connections that wait, up to a bound."""
         # With neighbours, taking many at once would leave these idle.
-        self._accept(listener, ACCEPTED_AT_ONCE if self.cfg.workers == 1 else 1)
-
-    def _accept(self, listener: Any, limit: int) -> None:
+        limit = ACCEPTED_AT_ONCE if self.cfg.workers == 1 else 1
         for _ in range(min(limit, self.worker_connections - self.nr_conns)):
             try:
                 accepted, address = listener.accept()
@@ -183,7 +181,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn carries no types
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 -- gunicorn's signature
         """Start or stop accepting; gunicorn's loop ends with a stop, where the drain begins."""
         super().set_accept_enabled(enabled)
-        if not self.alive and not self.is_draining:
+        # Not when it is enabled: a signal may come between gunicorn's look at `alive` and here.
+        if not enabled and not self.alive and not self.is_draining:
             self.is_draining = True
             self._begin_drain()
 
@@ -191,9 +190,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn carries no types
         begin_drain = getattr(self.wsgi, "begin_drain", None)
         if begin_drain is not None:
             begin_drain()
+        # In a reload the master and the new workers hold them too, and go on accepting.
         for listener in self.sockets:
-            # Who is in the backlog has a connection already and deserves an answer.
-            self._accept(listener, self.cfg.backlog)
             listener.close()
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:

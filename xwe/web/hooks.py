@@ -25,13 +25,14 @@ def _refusal(app: Application) -> Response | None:
     if calls_model or request.method not in SAFE_METHODS:
         refusal = app.access_rules.refusal(request.environ, calls_model=calls_model)
         if refusal is not None:
-            return _response(refusal)
+            return refusal_response(refusal)
     if calls_model and app.is_draining:
         raise DrainingError(retry_after_s=DRAIN_RETRY_AFTER_S)
     return None
 
 
-def _response(refusal: Refusal) -> Response:
+def refusal_response(refusal: Refusal) -> Response:
+    """The refusal as HTTP."""
     response = error_response(refusal.status, refusal.code, refusal.message)
     if refusal.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="xwe"'

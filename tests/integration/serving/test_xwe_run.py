@@ -167,6 +167,8 @@ def test_sighup_brings_new_workers_that_talk_to_the_same_model(start_server):
     server.announcement.clear()
     server.signal(signal.SIGHUP)
     server.wait_until_ready()
+    while "Worker exiting" not in server.log:  # until then the old one may refuse, as it drains
+        pass
     assert ask(server, "POST", "/api/llm/chat", {"message": "hello"})[0] == 200
     server.signal(signal.SIGTERM)
     assert server.wait(20) == 0

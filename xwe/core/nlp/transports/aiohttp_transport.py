@@ -160,7 +160,7 @@ class AiohttpTransport:
 class _Exchange(Watchdog):
     """One request and its reply, within its time limits; aiohttp's errors end here."""
 
-    __slots__ = ("_endpoint", "_limits", "_response", "_silent")
+    __slots__ = ("_endpoint", "_is_silent", "_limits", "_response")
 
     def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
         loop = asyncio.get_running_loop()
@@ -168,7 +168,7 @@ class _Exchange(Watchdog):
         self._endpoint = endpoint
         self._limits = limits
         self._response: aiohttp.ClientResponse | None = None
-        self._silent = True
+        self._is_silent = True
 
     async def fetch(
         self, transport: AiohttpTransport, payload: bytes, hidden: Iterable[str]
@@ -179,7 +179,8 @@ class _Exchange(Watchdog):
             async with asyncio.timeout_at(self._due()) as timeout:
                 response = await self._send(transport, payload, hidden)
                 self._patience.headers_came()
-                timeout.reschedule(self._due())
+                if (due := self._due()) != timeout.when():
+                    timeout.reschedule(due)
                 while chunk := await response.content.readany():
                     body.add(chunk)
         except _FOREIGN as exc:
@@ -209,8 +210,8 @@ class _Exchange(Watchdog):
             return b""
         finally:
             self.end()
-        if self._silent:
-            self._silent = False
+        if self._is_silent:
+            self._is_silent = False
             self._patience.bytes_came()
             self.stop()
         return chunk

@@ -1,0 +1,73 @@
+"""For those who run the server: Prometheus metrics, and the figures of the system page.
+
+Neither is public: who may call the model may read them. They are answered during the drain, too,
+which is when somebody watches.
+"""
+
+import time
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from xwe.observability.status import status_of
+from xwe.settings import Settings
+from xwe.web.application import current_application
+from xwe.web.bodies import json_response
+from xwe.web.errors import error_response
+from xwe.web.hooks import refusal_response
+
+blueprint = Blueprint("operations", __name__)
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+@blueprint.before_request
+def refuse_strangers() -> Response | None:
+    """The access rules of the model routes.
+
+    The client's address is no reason to let it in: behind a proxy everybody's is the proxy's.
+    """
+    rules = current_application().access_rules
+    refusal = rules.refusal(request.environ, calls_model=True)
+    return refusal_response(refusal) if refusal is not None else None
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """The figures of all workers for Prometheus; 404 with ENABLE_PROMETHEUS=false."""
+    app = current_application()
+    if not app.settings.observation.prometheus:
+        return error_response(HTTPStatus.NOT_FOUND, "not_found", "ENABLE_PROMETHEUS is false.")
+    from xwe.observability.exposition import expose  # noqa: PLC0415 - memory that only a scrape needs
+
+    workers, departed = app.services.observation.all_figures()
+    page = expose(workers, departed, request.headers.get("Accept", ""))
+    return Response(page.body, headers=_NO_STORE, content_type=page.content_type)
+
+
+@blueprint.get("/api/llm/status")
+def status() -> Response:
+    """How the server is doing, and how it has been for the last minutes."""
+    app = current_application()
+    workers, _ = app.services.observation.all_figures()
+    return json_response(status_of(workers, _limits(app.settings), time.time()), headers=_NO_STORE)
+
+
+def _limits(settings: Settings) -> dict[str, Any]:
+    """What each worker may take on; durations in seconds."""
+    llm = settings.llm
+    return {
+        "transport": llm.transport,
+        "threads": settings.server.threads,
+        "in_flight": llm.async_workers if llm.transport == "requests" else llm.max_inflight,
+        "waiting": llm.queue_size,
+        "pool_threads": llm.async_workers,
+        "attempts": llm.max_retries,
+        "requests_per_minute": llm.rpm,
+        "tokens_per_minute": llm.tpm,
+        "call_s": llm.timeout_s,
+        "stream_s": llm.stream_timeout_s,
+        "first_token_s": llm.first_token_timeout_s,
+        "idle_s": llm.idle_timeout_s,
+    }
