@@ -30,6 +30,10 @@ help: ## what can be made
 run: $(RUN_STAMP) ## set up once, then serve: PORT=9000 make run listens elsewhere
 	@exec $(BIN)/xwe run
 
+.PHONY: demo
+demo: $(RUN_STAMP) ## see in half a minute what xwe changes, measured here
+	@exec $(BIN)/xwe demo
+
 .PHONY: test
 test: $(DEV_STAMP) ## all tests; ARGS="-k stream" chooses some
 	$(BIN)/python -m pytest $(ARGS)

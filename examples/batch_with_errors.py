@@ -2,7 +2,7 @@
 
 Three ways: a list at once (`process_batch`), one by one as they come (`add_request`), and plain
 coroutines (`gather_with_limit`). It always asks the demo model, since a real one does not fail on
-request.
+request. The lines that begin with "model call" are the client's log.
 """
 
 import asyncio

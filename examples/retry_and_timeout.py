@@ -1,6 +1,8 @@
 """What fails for a moment is tried again, what takes too long is given up, and you can choose.
 
-It always asks the demo model, which is told here when to fail.
+It always asks the demo model, which is told here when to fail. The lines that begin with "model call"
+are the client's log. With a transport on the loop (aiohttp here) a call that is given up ends at
+once; with `requests` its thread goes on until the call's own timeout.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ ONCE = ClientPolicy(retry=RetryPolicy(max_attempts=1))
 
 def main() -> None:
     """Each case, and what became of it."""
-    with demo_model() as model, LLMClient(policy=QUICKLY) as client:
+    with demo_model() as model, LLMClient(transport="aiohttp", policy=QUICKLY) as client:
         model.script(BUSY, BUSY)  # the next two requests
         reply = client.complete("Are you there?")
         assert reply.timings is not None  # noqa: S101 - every reply of the client has them

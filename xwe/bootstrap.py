@@ -1,6 +1,6 @@
 """The composition root: settings go in, services come out; nothing else wires."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xwe.core.nlp.call_path import PhaseLimits
 from xwe.core.nlp.client_policy import ClientPolicy
@@ -10,6 +10,7 @@ from xwe.observability.observation import Observation
 from xwe.observability.spans import Spans
 from xwe.settings import Settings
 from xwe.streams.live_streams import LiveStreams, StreamLimits
+from xwe.streams.notifications import Notifications
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Services:
     client: LLMClient
     streams: LiveStreams
     observation: Observation
+    notifications: Notifications = field(default_factory=Notifications)
 
     def close(self) -> None:
         """Release what the services hold. Idempotent."""

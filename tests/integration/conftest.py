@@ -11,6 +11,7 @@ from xwe.core.concurrency.iteration import iterate_in_sync
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.core.nlp.completion import CompletionRequest, TimeLimits
 from xwe.core.nlp.transports import open_async_transport, open_blocking_transport
+from xwe.errors import ProviderError
 
 KEY = "sk-canary-key-0123456789"
 TRANSPORTS = ["requests", "aiohttp", "openai"]
@@ -37,11 +38,33 @@ class AnyTransport:
         source = self.native.stream(request, limits or TimeLimits())
         return iterate_in_sync(source) if self.is_async else source
 
+    def failed_whole(self, request, limits=None):
+        """The error of a whole reply."""
+        with pytest.raises(ProviderError) as caught:
+            self.complete(request, limits)
+        return caught.value
+
+    def failed_stream(self, request, limits=None):
+        """The error of a stream, and the pieces that came before it."""
+        pieces = []
+        with pytest.raises(ProviderError) as caught:
+            _move(self.stream(request, limits), pieces)
+        return caught.value, pieces
+
+    def failed_either_way(self, request, limits=None):
+        """The errors of both."""
+        return [self.failed_whole(request, limits), self.failed_stream(request, limits)[0]]
+
     def close(self):
         if self.is_async:
             get_loop_thread().run(self.native.aclose())
         else:
             self.native.close()
+
+
+def _move(source, target):
+    for item in source:
+        target.append(item)  # one by one: what came before the error counts
 
 
 class WireServer:
@@ -52,13 +75,15 @@ class WireServer:
     the connection.
     """
 
-    def __init__(self, script):
+    def __init__(self, script, tls=None):
         self._script = script
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads = []
         self._connections = []
         self.requests = []
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1/chat/completions"
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}/v1/chat/completions"
         self._start(self._accept)
 
     def _start(self, target, *args):
@@ -77,16 +102,19 @@ class WireServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            self._connections.append(connection)
             self._start(self._serve, connection)
 
-    def _serve(self, connection):
+    def _serve(self, plain):
         # A client that leaves, and the test's own end, are no errors of the server.
-        with contextlib.suppress(OSError), connection:
+        with contextlib.suppress(OSError), plain, self._secured(plain) as connection:
+            self._connections.append(connection)
             while request := _read_request(connection):
                 self.requests.append(request)
                 if self._script(request, connection) is False:
                     break
+
+    def _secured(self, plain):
+        return self._tls.wrap_socket(plain, server_side=True) if self._tls else plain
 
     def close(self):
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -129,9 +157,9 @@ class Wire:
     def __init__(self, stack):
         self._stack = stack
 
-    def serve(self, script):
+    def serve(self, script, tls=None):
         """A server that lives as long as the test."""
-        server = WireServer(script)
+        server = WireServer(script, tls)
         self._stack.callback(server.close)
         return server
 
@@ -186,6 +214,18 @@ def open_transport(transport_name):
 def transport(open_transport, mock_server):
     """A transport to the model server."""
     return open_transport(mock_server.base_url + "/chat/completions")
+
+
+@pytest.fixture(params=["whole", "streamed"])
+def attempt(request, transport):
+    """An attempt of either kind, to the model server; its error."""
+
+    def make(asked, limits=None):
+        if request.param == "whole":
+            return transport.failed_whole(asked, limits)
+        return transport.failed_stream(asked, limits)[0]
+
+    return make
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from xwe.errors import SettingsError
 _COMMANDS = {
     "run": ("xwe.cli.run", "run_command", "Serve the application."),
     "mock": ("xwe.mock.command", "mock_command", "Serve the built-in model."),
+    "demo": ("xwe.cli.demo.command", "demo_command", "Measure what xwe changes, in half a minute."),
     "config": ("xwe.cli.config", "config_command", "Show every setting and where it comes from."),
 }
 _EXIT_UNUSABLE_SETTINGS = 2

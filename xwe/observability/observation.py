@@ -155,6 +155,8 @@ class Observation:
         if self._thread is not None:
             self._thread.join(JOIN_WITHIN_S)
             self._thread = None
+        elif self._spans is not None:
+            self._spans.send()
 
     def _keep_looking(self) -> None:
         while not self._stopping.wait(LOOK_EVERY_S):

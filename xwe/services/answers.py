@@ -1,20 +1,92 @@
-"""A model's reply as the events of a live answer."""
+"""A model's reply as a live answer, and as the events that it consists of."""
 
-from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
 
-from xwe.core.nlp.completion import Completion
-from xwe.core.nlp.completion_stream import AsyncCompletionStream
+from xwe.core.concurrency.async_config import AsyncConfig
+from xwe.core.concurrency.iteration import iterate_offloaded
+from xwe.core.nlp.completion import Completion, Delta, Message
+from xwe.core.nlp.completion_stream import CompletionStream
+from xwe.core.nlp.llm_client import LLMClient
 from xwe.errors import XweError
 from xwe.streams import ui_messages
+from xwe.streams.live_stream import LiveStream
+from xwe.streams.live_streams import LiveStreams
 
 TEXT_ID = "text"
 REASONING_ID = "reasoning"
 
 
-async def answer_events(
-    stream: AsyncCompletionStream, message_id: str
-) -> AsyncGenerator[bytes, None]:
+class DeltaStream(Protocol):
+    """A streamed reply, read on the loop."""
+
+    @property
+    def completion(self) -> Completion:
+        """The reply so far."""
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        """The pieces."""
+
+    async def aclose(self) -> None:
+        """End the upstream request."""
+
+
+def begin_answer(
+    client: LLMClient,
+    streams: LiveStreams,
+    messages: Sequence[Message],
+    owner: str,
+    *,
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+) -> LiveStream:
+    """Ask the model, and return its answer while it is being made.
+
+    Raises:
+        SaturatedError: as many answers are being made as may.
+        DrainingError: the process is about to end.
+    """
+    stream_id = streams.new_id()
+    conversation = list(messages)
+    deltas: DeltaStream
+    if AsyncConfig.is_async_enabled():
+        deltas = client.stream_async(conversation, temperature=temperature, max_tokens=max_tokens)
+    else:
+        # With the kill switch a model call blocks its thread, which must not be the loop's.
+        deltas = _OwnThread(
+            client.stream(conversation, temperature=temperature, max_tokens=max_tokens)
+        )
+    return streams.begin(answer_events(deltas, stream_id), owner, stream_id)
+
+
+class _OwnThread:
+    """A streamed reply that is read in a thread of its own, and carried over from there."""
+
+    def __init__(self, stream: CompletionStream) -> None:
+        self._stream = stream
+        self._deltas = self._read()
+
+    @property
+    def completion(self) -> Completion:
+        return self._stream.completion
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        return self._deltas
+
+    async def _read(self) -> AsyncGenerator[Delta, None]:
+        pool = ThreadPoolExecutor(1, thread_name_prefix="xwe-answer")
+        try:
+            async for delta in iterate_offloaded(self._stream, pool):
+                yield delta
+        finally:
+            pool.shutdown(wait=False)
+
+    async def aclose(self) -> None:
+        await self._deltas.aclose()
+
+
+async def answer_events(stream: DeltaStream, message_id: str) -> AsyncGenerator[bytes, None]:
     """The events of one reply, from `start` to `finish`; an error is its last event.
 
     Text before and after the model's reasoning is one part; so is the reasoning.

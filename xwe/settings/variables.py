@@ -160,7 +160,6 @@ _OBSERVATION = (
         boolean,
         "true",
         "whether to keep metrics",
-        reserved=True,
     ),
     Variable("LOG_LEVEL", "observation.log_level", log_level, "INFO", "the least that is logged"),
     Variable(
@@ -169,7 +168,6 @@ _OBSERVATION = (
         one_of("json", "text"),
         "json",
         "one JSON object a line, or plain lines",
-        reserved=True,
     ),
 )
 

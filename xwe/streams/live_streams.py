@@ -5,6 +5,7 @@ reader that leaves can come back, and the generation goes on or is ended as the 
 """
 
 import asyncio
+import logging
 import secrets
 import threading
 from collections.abc import AsyncGenerator, Callable
@@ -14,9 +15,14 @@ from typing import Literal
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.errors import DrainingError, SaturatedError, UnknownStreamError
 from xwe.streams import ui_messages
-from xwe.streams.live_stream import LiveStream
+from xwe.streams.live_stream import MAX_BYTES, LiveStream
+
+log = logging.getLogger(__name__)
 
 OnDisconnect = Literal["detach", "cancel"]
+
+# Where another process will be ready to take over; a restart takes about so long.
+DRAIN_RETRY_AFTER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,9 @@ class StreamLimits:
 
     Attributes:
         max_running: answers that are being made at once.
-        max_kept_bytes: memory for all events together; the oldest finished answers go first.
+        max_stream_bytes: memory for the events of one answer; the oldest go first.
+        max_kept_bytes: memory for those of all finished answers together; the oldest answers go
+            first.
         keep_s: how long a finished answer can be read again, in seconds.
         on_disconnect: "detach" lets an answer go on that nobody reads, "cancel" ends it.
         alone_s: how long an answer may be without a reader before "cancel" ends it, in seconds;
@@ -33,6 +41,7 @@ class StreamLimits:
     """
 
     max_running: int = 1000
+    max_stream_bytes: int = MAX_BYTES
     max_kept_bytes: int = 256 << 20
     keep_s: float = 300.0
     on_disconnect: OnDisconnect = "detach"
@@ -40,13 +49,57 @@ class StreamLimits:
 
 
 class _Generation:
-    """A stream with the task that fills it; on the loop's thread, but for `stream`."""
+    """A stream with the task that fills it; all but `stream` belongs to the loop's thread."""
 
     def __init__(self, stream: LiveStream) -> None:
         self.stream = stream
-        self.task: asyncio.Task[None] | None = None
+        self.source_task: asyncio.Task[None] | None = None
         self.alone: asyncio.TimerHandle | None = None
         self.parting: bytes | None = None
+
+    async def run(self, source: AsyncGenerator[bytes, None]) -> None:
+        """Fill the stream to its end, or until `end`."""
+        # A task of its own: what cancels the source can never hit the stream's own end.
+        self.source_task = asyncio.create_task(self._copy(source))
+        if self.parting is not None:  # it was ended before it began
+            self.source_task.cancel()
+        try:
+            await asyncio.wait({self.source_task})
+        finally:
+            if self.alone is not None:
+                self.alone.cancel()
+            if self.parting is not None:
+                self.stream.append(self.parting)
+            self.stream.finish()
+
+    async def _copy(self, source: AsyncGenerator[bytes, None]) -> None:
+        append = self.stream.append
+        try:
+            async for event in source:
+                append(event)
+        except Exception:
+            log.exception("Live answer %s broke", self.stream.stream_id)
+            self.parting = self.parting or ui_messages.INTERNAL_ERROR
+        finally:
+            await source.aclose()
+
+    def end(self, parting: bytes) -> None:
+        """Cancel the source; the last event will be `parting`."""
+        task = self.source_task
+        if self.parting is None and (task is None or not task.done()):
+            self.parting = parting
+            if task is not None:
+                task.cancel()
+
+    def watch_readers(self, alone_s: float) -> None:
+        """End it in `alone_s` seconds unless somebody reads."""
+        if self.alone is not None:
+            self.alone.cancel()
+            self.alone = None
+        # Asked now, not when the reader came or went: two of those may overtake each other.
+        if not self.stream.readers and not self.stream.is_finished:
+            loop = asyncio.get_running_loop()
+            self.alone = loop.call_later(alone_s, self.end, ui_messages.ABORT)
 
 
 class LiveStreams:
@@ -59,8 +112,9 @@ class LiveStreams:
     def __init__(self, limits: StreamLimits | None = None) -> None:
         self._limits = limits or StreamLimits()
         self._guard = threading.Lock()
-        self._generations: dict[str, _Generation] = {}
-        self._running = 0
+        self._running: dict[str, _Generation] = {}
+        self._finished: dict[str, LiveStream] = {}  # in the order in which they finished
+        self._finished_bytes = 0
         self._draining = False
 
     @staticmethod
@@ -71,7 +125,8 @@ class LiveStreams:
     def begin(self, source: AsyncGenerator[bytes, None], owner: str, stream_id: str) -> LiveStream:
         """Start an answer whose events are `source`'s; it runs in a copy of the caller's context.
 
-        `source` turns its own errors into events: one that gets out is logged and ends the stream.
+        `source` turns its own errors into events: one that gets out is logged, and readers are
+        told that something went wrong.
 
         Args:
             source: the events, in order.
@@ -86,62 +141,54 @@ class LiveStreams:
         try:
             get_loop_thread().submit(self._generate(generation, source))
         except BaseException:
-            self._forget(generation)
             with self._guard:
-                self._running -= 1
+                del self._running[stream_id]
             raise
+        self._watch_readers(generation.stream)
         return generation.stream
 
     def _admit(self, owner: str, stream_id: str) -> _Generation:
+        limits = self._limits
         with self._guard:
             if self._draining:
-                raise DrainingError(retry_after_s=5.0)
-            if self._running >= self._limits.max_running:
+                raise DrainingError(retry_after_s=DRAIN_RETRY_AFTER_S)
+            if len(self._running) >= limits.max_running:
                 raise SaturatedError(
-                    f"{self._running} answers are being streamed: no more right now.",
+                    f"{len(self._running)} answers are being streamed: no more right now.",
                     retry_after_s=1.0,
                 )
-            self._running += 1
-            self._make_room()
-            generation = _Generation(LiveStream(stream_id, owner))
-            self._generations[stream_id] = generation
-        if self._limits.on_disconnect == "cancel":
-            generation.stream.on_readers = lambda count: self._readers_changed(generation, count)
+            stream = LiveStream(
+                stream_id,
+                owner,
+                max_bytes=limits.max_stream_bytes,
+                on_readers=self._watch_readers if limits.on_disconnect == "cancel" else None,
+            )
+            generation = self._running[stream_id] = _Generation(stream)
         return generation
 
-    def _make_room(self) -> None:
-        kept = sum(g.stream.kept_bytes for g in self._generations.values())
-        for stream_id, generation in list(self._generations.items()):
-            if kept <= self._limits.max_kept_bytes:
-                return
-            if generation.stream.is_finished:
-                kept -= generation.stream.kept_bytes
-                del self._generations[stream_id]
-
     async def _generate(self, generation: _Generation, source: AsyncGenerator[bytes, None]) -> None:
-        generation.task = asyncio.current_task()
         stream = generation.stream
         try:
-            async for event in source:
-                stream.append(event)
-        except asyncio.CancelledError:
-            if generation.parting is None:  # not asked for by us: the loop is being closed
-                raise
+            await generation.run(source)
         finally:
-            await source.aclose()
-            if generation.parting is not None:
-                stream.append(generation.parting)
-            stream.finish()
             with self._guard:
-                self._running -= 1
-            if generation.alone is not None:
-                generation.alone.cancel()
+                del self._running[stream.stream_id]
+                self._finished[stream.stream_id] = stream
+                self._finished_bytes += stream.kept_bytes
+                while self._finished_bytes > self._limits.max_kept_bytes:
+                    self._drop(next(iter(self._finished)))
+            # By its name: a timer that holds the stream would keep what has been dropped.
             loop = asyncio.get_running_loop()
-            loop.call_later(self._limits.keep_s, self._forget, generation)
+            loop.call_later(self._limits.keep_s, self._expire, stream.stream_id)
 
-    def _forget(self, generation: _Generation) -> None:
+    def _expire(self, stream_id: str) -> None:
         with self._guard:
-            self._generations.pop(generation.stream.stream_id, None)
+            self._drop(stream_id)
+
+    def _drop(self, stream_id: str) -> None:
+        stream = self._finished.pop(stream_id, None)
+        if stream is not None:
+            self._finished_bytes -= stream.kept_bytes
 
     def find(self, stream_id: str, owner: str) -> LiveStream:
         """The stream of this name, if it is the owner's.
@@ -149,10 +196,12 @@ class LiveStreams:
         Raises:
             UnknownStreamError: there is none, or none of theirs: indistinguishable.
         """
-        generation = self._generations.get(stream_id)
-        if generation is None or generation.stream.owner != owner:
+        with self._guard:
+            generation = self._running.get(stream_id)
+            stream = self._finished.get(stream_id) if generation is None else generation.stream
+        if stream is None or stream.owner != owner:
             raise UnknownStreamError
-        return generation.stream
+        return stream
 
     def stop(self, stream_id: str, owner: str) -> None:
         """End an answer now; what came until then stands. One that has ended stays as it is.
@@ -160,47 +209,34 @@ class LiveStreams:
         Raises:
             UnknownStreamError: as `find`.
         """
-        stream = self.find(stream_id, owner)
-        generation = self._generations.get(stream.stream_id)
-        if generation is not None and not stream.is_finished:
-            _on_loop(self._end, generation, ui_messages.ABORT)
+        self.find(stream_id, owner)
+        generation = self._running.get(stream_id)
+        if generation is not None:
+            _on_loop(generation.end, ui_messages.ABORT)
 
-    @staticmethod
-    def _end(generation: _Generation, parting: bytes) -> None:
-        """Cancel the generation; its last event will be `parting`. On the loop's thread."""
-        task = generation.task
-        if task is not None and not task.done() and generation.parting is None:
-            generation.parting = parting
-            task.cancel()
+    def _watch_readers(self, stream: LiveStream) -> None:
+        generation = self._running.get(stream.stream_id)
+        if generation is not None and self._limits.on_disconnect == "cancel":
+            _on_loop(generation.watch_readers, self._limits.alone_s)
 
-    def _readers_changed(self, generation: _Generation, readers: int) -> None:
-        def change() -> None:
-            if generation.alone is not None:
-                generation.alone.cancel()
-                generation.alone = None
-            if not readers and not generation.stream.is_finished:
-                generation.alone = asyncio.get_running_loop().call_later(
-                    self._limits.alone_s, self._end, generation, ui_messages.ABORT
-                )
-
-        _on_loop(change)
-
-    def drain(self) -> None:
-        """Take no new answers; those that run go on. Idempotent."""
+    def drain(self, within_s: float) -> None:
+        """Take no new answers; those that run may go on for `within_s` seconds."""
         self._draining = True
+        loop = get_loop_thread().loop
+        loop.call_soon_threadsafe(loop.call_later, within_s, self.shut_down)
 
     def shut_down(self) -> None:
         """End what still runs with a `data-shutdown` event, so that readers know to come back."""
         self._draining = True
-        parting = ui_messages.event("data-shutdown", data={"retryable": True}, transient=True)
-        for generation in list(self._generations.values()):
-            if not generation.stream.is_finished:
-                _on_loop(self._end, generation, parting)
+        with self._guard:
+            running = list(self._running.values())
+        for generation in running:
+            _on_loop(generation.end, ui_messages.SHUTDOWN)
 
     @property
     def running(self) -> int:
         """Answers that are being made."""
-        return self._running
+        return len(self._running)
 
 
 def _on_loop(function: Callable[..., object], *args: object) -> None:

@@ -38,3 +38,9 @@ def delta(kind: str, part_id: str, text: str) -> bytes:
 def error(failure: XweError) -> bytes:
     """The error that ended the answer; `errorText` is for people, the rest is ours."""
     return event("error", errorText=failure.message, code=failure.code, retryable=failure.retryable)
+
+
+SHUTDOWN = event("data-shutdown", data={"retryable": True}, transient=True)
+"""The last event of an answer that the server's end cut off."""
+
+INTERNAL_ERROR = error(XweError("Something went wrong on this side; its log knows more."))

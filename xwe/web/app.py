@@ -7,7 +7,7 @@ from xwe.settings import Settings, load_settings
 from xwe.web import errors, hooks
 from xwe.web.application import Application
 from xwe.web.request_observation import ObservedRequests
-from xwe.web.routes import generations, health, llm, operations, pages
+from xwe.web.routes import generations, health, llm, operations, pages, websocket
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> Application:
@@ -30,7 +30,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.wsgi_app = ObservedRequests(app.wsgi_app, app.services.observation)  # type: ignore[method-assign] # as Flask's documentation has it
     for blueprint in (
         *(llm.blueprint, generations.blueprint, pages.blueprint),
-        *(health.blueprint, operations.blueprint),
+        *(health.blueprint, operations.blueprint, websocket.blueprint),
     ):
         app.register_blueprint(blueprint)
     app.find_model_endpoints()

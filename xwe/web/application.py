@@ -32,6 +32,8 @@ class Application(Flask):
         model_endpoints: the endpoints whose views are marked with `calls_model`.
         stream_places: how many live answers can be read at once: each reader holds a thread.
         writing_times: how live answers are written.
+        wake_at_drain: called when the drain begins: connections that wait for nothing in
+            particular end then. They must not block.
     """
 
     def __init__(self, settings: Settings, services: Services) -> None:
@@ -46,6 +48,7 @@ class Application(Flask):
             settings.llm.max_inflight + streams.max_open, 0, name="open streams"
         )
         self.writing_times = WritingTimes(streams.flush_ms / 1000, streams.heartbeat_s)
+        self.wake_at_drain: set[Callable[[], None]] = set()
         self._draining = False
 
     def find_model_endpoints(self) -> None:
@@ -62,9 +65,15 @@ class Application(Flask):
         return self._draining
 
     def begin_drain(self) -> None:
-        """Refuse new model work from now on; what runs may finish. Safe in a signal handler."""
+        """Refuse new model work from now on; what runs may finish within XWE_DRAIN_TIMEOUT."""
         self._draining = True
-        self.services.streams.drain()
+        self.services.streams.drain(self.settings.server.drain_s)
+        for wake in list(self.wake_at_drain):
+            wake()
+
+    def close(self) -> None:
+        """Release what the services hold, at the process's end. Idempotent."""
+        self.services.close()
 
 
 def current_application() -> Application:

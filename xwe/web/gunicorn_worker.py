@@ -189,7 +189,10 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn carries no types
     def _begin_drain(self) -> None:
         begin_drain = getattr(self.wsgi, "begin_drain", None)
         if begin_drain is not None:
-            begin_drain()
+            try:
+                begin_drain()
+            except Exception:  # the requests that run must not pay for it
+                self.log.exception("The application could not begin its drain")
         # In a reload the master and the new workers hold them too, and go on accepting.
         for listener in self.sockets:
             listener.close()

@@ -56,6 +56,16 @@ def conversation_request(body: Mapping[str, Any]) -> ChatRequest:
     return _sampled(messages, body)
 
 
+def socket_chat_request(body: Mapping[str, Any]) -> ChatRequest:
+    """Check `{message?, messages?, system_prompt?, temperature?, max_tokens?}`."""
+    if body.get("messages") is None:
+        return chat_request(body)
+    messages = _messages(body, "messages")
+    if body.get("message") is not None or not messages:
+        messages.append({"role": "user", "content": _text(body, "message")})
+    return _sampled(messages, body)
+
+
 def stream_request(body: Mapping[str, Any]) -> ChatRequest:
     """Check `{prompt, messages?}`; a query string has the prompt only."""
     messages = _messages(body, "messages") if body.get("messages") is not None else []

@@ -95,12 +95,13 @@ class ThreadWriter:
             return _HEARTBEAT
         except StreamGapError as gap:  # too slow: what it missed cannot be made up for
             self._has_ended = True
-            return frame(self._reader.number + 1, ui_messages.error(gap)) + _DONE
+            return frame(first, ui_messages.error(gap)) + _DONE
         self._has_written = True
-        if not events:
+        chunks = [frame(number, event) for number, event in enumerate(events, first)]
+        if self._reader.has_ended:
             self._has_ended = True
-            return _DONE
-        return b"".join([frame(number, event) for number, event in enumerate(events, first)])
+            chunks.append(_DONE)
+        return b"".join(chunks)
 
     def _wait_for_events(self) -> list[bytes]:
         silent_until = time.monotonic() + self._times.heartbeat_s
@@ -125,7 +126,8 @@ class ThreadWriter:
 
 def _has_left(connection: socket.socket) -> bool:
     try:
-        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        # The plain socket's method: under TLS, flags are refused, and the bytes below it tell.
+        return not socket.socket.recv(connection, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return False
     except OSError:

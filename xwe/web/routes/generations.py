@@ -1,9 +1,13 @@
 """Live answers over server-sent events: begin one, join it again, stop it."""
 
+from collections.abc import Callable, Iterable
+from functools import partial
+
 from flask import Blueprint, Response, request
 
+from xwe.bootstrap import Services
 from xwe.errors import InvalidRequestError
-from xwe.services.answers import answer_events
+from xwe.services.answers import begin_answer
 from xwe.streams import ui_messages
 from xwe.streams.live_stream import LiveStream
 from xwe.web import schemas, sse
@@ -24,26 +28,37 @@ OWNER = "-"
 @takes(schemas.chat_request)
 def begin(asked: schemas.ChatRequest) -> Response:
     """Stream the answer as a UI message stream; it lives on when its reader leaves."""
-    services = current_application().services
-    stream_id = services.streams.new_id()
-    deltas = services.client.stream_async(
-        asked.messages, temperature=asked.temperature, max_tokens=asked.max_tokens
-    )
-    return _written(services.streams.begin(answer_events(deltas, stream_id), OWNER, stream_id), 0)
+    return _written(partial(begin_asked, current_application().services, asked), 0)
 
 
 @blueprint.get("/api/generations/<stream_id>/events")
+@calls_model
 def rejoin(stream_id: str) -> Response:
     """Join an answer, running or finished, after the event that was seen last."""
-    stream = current_application().services.streams.find(stream_id, OWNER)
-    return _written(stream, _last_seen())
+    find = partial(current_application().services.streams.find, stream_id, OWNER)
+    if request.method == "HEAD":  # its headers are known without a reader
+        return _response((), find())
+    return _written(find, _last_seen())
 
 
 @blueprint.post("/api/generations/<stream_id>/stop")
+@calls_model
 def stop(stream_id: str) -> Response:
     """End an answer; what came until then stands."""
     current_application().services.streams.stop(stream_id, OWNER)
     return json_response({"ok": True})
+
+
+def begin_asked(services: Services, asked: schemas.ChatRequest) -> LiveStream:
+    """Begin the answer to what a client asked."""
+    return begin_answer(
+        services.client,
+        services.streams,
+        asked.messages,
+        OWNER,
+        temperature=asked.temperature,
+        max_tokens=asked.max_tokens,
+    )
 
 
 def _last_seen() -> int:
@@ -53,10 +68,12 @@ def _last_seen() -> int:
     return int(text)
 
 
-def _written(stream: LiveStream, after: int) -> Response:
+def _written(open_stream: Callable[[], LiveStream], after: int) -> Response:
     app = current_application()
+    # The place first: without one to read it, no answer is begun and paid for.
     app.stream_places.enter_blocking(0)
     try:
+        stream = open_stream()
         reader = stream.join(after)
     except BaseException:
         app.stream_places.leave()
@@ -64,5 +81,9 @@ def _written(stream: LiveStream, after: int) -> Response:
     writer = ThreadWriter(
         reader, app.writing_times, app.stream_places, connection_of(request.environ)
     )
+    return _response(writer, stream)
+
+
+def _response(chunks: Iterable[bytes], stream: LiveStream) -> Response:
     headers = {**sse.HEADERS, **ui_messages.HEADERS, "X-Generation-Id": stream.stream_id}
-    return Response(writer, headers=headers)
+    return Response(chunks, headers=headers)

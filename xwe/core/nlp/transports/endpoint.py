@@ -18,6 +18,7 @@ _RESETS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ES
 _TELLING = (
     (socket.gaierror, "its host name is unknown"),
     (ssl.SSLCertVerificationError, "its certificate is not trusted (SSL_CERT_FILE names what is)"),
+    (TimeoutError, "no connection in time"),
     (ssl.SSLError, "the TLS handshake failed"),
 )
 
@@ -145,6 +146,4 @@ def _why(cause: BaseException) -> str:
     for exc in chain:
         if isinstance(exc, OSError) and exc.errno:
             return os.strerror(exc.errno).lower()
-        if isinstance(exc, TimeoutError):
-            return "no connection in time"
     return "the connection ended"

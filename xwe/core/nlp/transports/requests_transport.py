@@ -180,8 +180,9 @@ class _Exchange:
         return chunk
 
     def _error(self, exc: Exception) -> ProviderError:
-        if _is_read_timeout(exc):
-            return self._patience.ended(time.monotonic())[0]
+        now = time.monotonic()
+        if _is_read_timeout(exc) and now >= self._patience.due(now):
+            return self._patience.ended(now)[0]
         if _is_not_http(exc):
             return ProviderBadReplyError("The provider's answer is not HTTP.")
         if self._response is not None:

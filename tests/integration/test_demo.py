@@ -1,0 +1,205 @@
+"""`xwe demo` as a process: what it measures, what it writes, and that nothing is left of it."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from xwe.cli.demo.screen import columns, padded, wrapped
+from xwe.cli.demo.texts import CHINESE, ENGLISH, texts_for
+
+# The shortest that a busy machine still tells from its own noise.
+DEMO = (sys.executable, "-m", "xwe.cli", "demo", "--latency", "0.2")
+SOON_S = 25.0
+
+
+def environment(**changes):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LC_")}
+    kept.pop("NO_COLOR", None)
+    return kept | {"LANG": "en_US.UTF-8", "PYTHONUTF8": "1", "TERM": "xterm"} | changes
+
+
+class Terminal:
+    """A pseudo terminal with the demo in it."""
+
+    def __init__(self, size=(30, 90), **changes):
+        self.written = ""
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+        self.process = subprocess.Popen(
+            DEMO,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment(**changes),
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def read_until(self, awaited):
+        """Read until `awaited` has been written; None for the end."""
+        give_up_at = time.monotonic() + SOON_S
+        while awaited is None or awaited not in self.written:
+            readable, _, _ = select.select([self._master], [], [], give_up_at - time.monotonic())
+            assert readable, f"nothing came:\n{self.written}"
+            try:
+                data = os.read(self._master, 65536)
+            except OSError:  # how a terminal says that nobody is on the other side
+                data = b""
+            if not data:
+                assert awaited is None, self.written
+                return
+            self.written += data.decode("utf-8", "ignore")
+
+    def lines(self):
+        """What is to be seen in the end: cursor movements done, colours left out."""
+        shown, at = [""], 0
+        for token in re.findall(r"\x1b\[[\d;]*[A-Za-z]|\n|[^\x1b\r\n]+", self.written):
+            if token == "\n":
+                at += 1
+                shown.extend([""] * (at + 1 - len(shown)))
+            elif token.endswith("A") and token.startswith("\x1b"):
+                at -= int(token[2:-1])
+            elif token == "\x1b[2K":
+                shown[at] = ""
+            elif not token.startswith("\x1b"):
+                shown[at] += token
+        return shown
+
+    def close(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        os.close(self._master)
+
+
+@pytest.fixture
+def open_terminal():
+    terminals = []
+
+    def start(**options):
+        terminals.append(Terminal(**options))
+        return terminals[-1]
+
+    yield start
+    for terminal in terminals:
+        terminal.close()
+
+
+def children_of(pid):
+    """The processes that `pid` has started."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def is_alive(pid):
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def seconds_of(label, output):
+    (line,) = [line for line in output.splitlines() if line.strip().startswith(label)]
+    return float(line.split()[-2])
+
+
+@pytest.fixture(scope="module")
+def piped():
+    """What it writes into a pipe."""
+    done = subprocess.run(
+        DEMO, env=environment(), capture_output=True, text=True, timeout=SOON_S, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    return done.stdout
+
+
+def test_into_a_pipe_it_writes_each_line_once_and_no_escape_codes(piped):
+    assert "\x1b" not in piped
+    assert "\r" not in piped
+    assert piped.count("AsyncBridge(app)") == 1
+
+
+def test_ten_users_at_once_are_faster_than_one_after_another_by_the_measured_figures(piped):
+    alone, in_turn = seconds_of("one user", piped), seconds_of("blocking", piped)
+    at_once = max(seconds_of("@async_route", piped), seconds_of("AsyncBridge", piped))
+    assert alone >= 0.2
+    assert in_turn >= 10 * 0.2  # one thread cannot do it faster
+    assert at_once < in_turn
+    assert f"{in_turn:.1f} s one after another" in piped
+
+
+def test_two_streams_take_turns(piped):
+    assert int(re.search(r"took turns (\d+) times", piped)[1]) > 10
+
+
+def test_one_item_of_the_batch_fails_in_its_own_place(piped):
+    assert piped.count("✓") == 5
+    (failed,) = [line for line in piped.splitlines() if "✗" in line]
+    assert failed.split()[1:3] == ["Atlantis", "ProviderRejectedError:"]
+    assert "5 answers and 1 error" in piped
+
+
+def test_on_a_terminal_the_lines_grow_in_place(open_terminal):
+    terminal = open_terminal(LANG="zh_CN.UTF-8")
+    terminal.read_until(None)
+    assert terminal.process.wait() == 0
+    shown = terminal.lines()
+    assert terminal.written.count("AsyncBridge(app)") > 20  # drawn again and again
+    assert sum("AsyncBridge(app)" in line for line in shown) == 1
+    assert max(columns(line) for line in shown) < 90
+    assert any(line.startswith("A  什么是事件循环？  ") and "B  线程" in line for line in shown)
+    assert "\x1b[36m" in terminal.written
+
+
+def test_no_color_leaves_the_colours_out_of_a_terminal(open_terminal):
+    terminal = open_terminal(size=(20, 60), NO_COLOR="1")
+    terminal.read_until("each in its")
+    assert not re.search(r"\x1b\[[\d;]*m", terminal.written)
+    assert max(columns(line) for line in terminal.lines()) < 60
+
+
+@pytest.mark.parametrize("moment", ["blocking view", "B  "], ids=["users", "streams"])
+def test_ctrl_c_ends_it_at_once_and_the_model_server_with_it(open_terminal, moment):
+    terminal = open_terminal()
+    terminal.read_until(moment)
+    children = children_of(terminal.process.pid)
+    assert children
+    terminal.process.send_signal(signal.SIGINT)
+    terminal.read_until(None)
+    assert terminal.process.wait() == 130
+    assert terminal.lines()[-2:] == ["Stopped.", ""]
+    assert "Traceback" not in terminal.written
+    assert not any(map(is_alive, children))
+
+
+@pytest.mark.parametrize(
+    ("environ", "texts"),
+    [
+        ({}, ENGLISH),
+        ({"LANG": "zh_CN.UTF-8"}, CHINESE),
+        ({"LANG": "de_DE.UTF-8"}, ENGLISH),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "zh_TW.UTF-8"}, CHINESE),
+        ({"LANG": "zh_CN.UTF-8", "LC_MESSAGES": "C"}, ENGLISH),
+    ],
+)
+def test_the_locale_chooses_the_language(environ, texts):
+    assert texts_for(environ) is texts
+
+
+def test_text_is_broken_at_spaces_and_within_chinese_never_before_a_stop():
+    assert wrapped("one two three", 8) == ["one two", "three"]
+    assert wrapped("你好，世界。再见", 6) == ["你好，", "世界。", "再见"]
+    assert wrapped("a\n\nb", 5) == ["a", "", "b"]
+    assert padded("你好", 5) == "你好 "
+    assert padded("你好", 3) == "你 "

@@ -1,0 +1,131 @@
+"""Every example, run as a newcomer runs it: as a script, with nothing set."""
+
+import difflib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xwe.mock import Behaviour, MockServer
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+# What the examples share; each says so itself.
+NOT_EXAMPLES = {"any_model.py", "old_client.py", "ten_users.py"}
+SOON_S = 25.0
+
+
+def run_example(name, **environ):
+    """Its output; that it ended well and complained about nothing is checked."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name],
+        env=os.environ | {"PYTHONUTF8": "1"} | environ,
+        capture_output=True,
+        text=True,
+        timeout=SOON_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    complaints = [line for line in done.stderr.splitlines() if not line.startswith("model call")]
+    assert complaints == []  # the log's word on a failed call is part of some examples
+    return done.stdout
+
+
+# What each example is sure to print, on a machine as busy as it may be.
+SAID = {
+    "existing_app_before.py": [r"ten users at once: .* s for 40 model calls"],
+    "existing_app_after.py": [r"ten users at once: .* s for 40 model calls"],
+    "batch_with_errors.py": [r"(?s)(✓.*✓.*✗ Atlantis  ProviderRejectedError.*✓.*){3}"],
+    "retry_and_timeout.py": [
+        "busy twice: +answered at attempt 3",
+        r"no retries: +provider_error \(worth another try: True\)",
+        "a wrong key: +provider_auth after 1 attempt",
+        "from outside: +TimeoutError",
+        "any of them: +deadline_exceeded, retryable: True",
+    ],
+    "hybrid_processor.py": ["a running loop: From inside", "a Flask view: +From a view"],
+    "async_with_client.py": [
+        r"three streams at once: \[30, 30, 30\] pieces",
+        "after the block: ClosedError",
+    ],
+    "streaming_text_and_sse.py": [
+        "(?s)/chat.*last chunk .* 60 chunks",
+        "(?s)/events.*event: done",
+    ],
+    "running_loop_notebook.py": ["asyncio.run: +RuntimeError", r"run_async_in_sync: +\[\d+, \d+\]"],
+    "async_wrapper.py": ["two for Ada in xwe-wrapper_1", "three for Ada on the loop"],
+    "rate_limit.py": [r"(?s)thread \d.*coroutine \d", "no turn within 0.01 s: True"],
+    "tuning_by_environment.py": [
+        "5 threads, 100 may wait, 30 s a call, enabled: True",
+        "20 threads, 10 may wait",
+        "LLM_ASYNC_TIMEOUT='soon' cannot be used",
+        "runs in xwe-loop",
+        "runs in MainThread",
+    ],
+    "asyncio_map.py": ["/cancel +cancelled", "/shield +Worth finishing"],
+}
+
+
+def test_every_example_is_run_here():
+    assert {path.name for path in EXAMPLES.glob("*.py")} - NOT_EXAMPLES == set(SAID)
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_it_says_what_it_shows(name):
+    output = run_example(name)
+    for pattern in SAID[name]:
+        assert re.search(pattern, output), output
+
+
+@pytest.mark.parametrize("name", sorted(set(SAID) | NOT_EXAMPLES))
+def test_it_is_short_and_begins_with_what_it_shows(name):
+    source = (EXAMPLES / name).read_text("utf-8")
+    assert source.startswith('"""')
+    # The map has a view for each of its eighteen entries.
+    assert source.count("\n") <= (250 if name == "asyncio_map.py" else 90)
+
+
+def test_the_app_before_and_after_differ_in_five_lines():
+    before, after = (
+        (EXAMPLES / f"existing_app_{name}.py").read_text("utf-8").splitlines()
+        for name in ("before", "after")
+    )
+    # A formatter's blank line is no change.
+    changes = [line for line in difflib.ndiff(before, after) if line[2:].strip()]
+    assert sum(line.startswith("+ ") for line in changes) <= 5
+    assert sum(line.startswith("- ") for line in changes) <= 5
+
+
+def test_forty_questions_of_ten_users_are_with_the_model_at_once():
+    with MockServer(Behaviour(latency_s=1.0)) as model:
+        command = [sys.executable, EXAMPLES / "existing_app_after.py"]
+        with subprocess.Popen(command, env=os.environ | {"LLM_BASE_URL": model.base_url}) as app:
+            alone = 2 * 4  # the request that is not counted, and the one user's
+
+            def all_wait():
+                asked = model.requests[alone:]
+                return len(asked) == 40 and not any(request.finished for request in asked)
+
+            model.wait_until(all_wait, timeout_s=SOON_S)
+            assert app.wait(SOON_S) == 0
+
+
+def test_the_asyncio_map_is_whole():
+    output = run_example("asyncio_map.py")
+    entries = (
+        "gather create_task wait as_completed shield lock semaphore event queue wait_for timeout "
+        "cancel run get_running_loop sleep0 run_in_executor task future"
+    )
+    assert [line.split()[0] for line in output.splitlines()] == [
+        "/" + entry for entry in entries.split()
+    ]
+    assert "Error" not in output
+
+
+def test_an_example_asks_the_model_that_is_set():
+    with MockServer(Behaviour(text="mine")) as model:
+        output = run_example("hybrid_processor.py", LLM_BASE_URL=model.base_url)
+        assert len(model.requests) == 9
+    assert "From a script? → 4 characters" in output

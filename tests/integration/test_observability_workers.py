@@ -1,0 +1,93 @@
+"""Figures over several worker processes, from whichever of them is asked."""
+
+import os
+import signal
+import time
+
+import pytest
+import requests
+
+CALLS = 'outcome="ok"'
+PATIENCE_S = 15.0
+
+
+@pytest.fixture(scope="module")
+def server(serve):
+    return serve(XWE_WEB_WORKERS="2")
+
+
+def get(server, path):
+    """One request on a connection of its own, so that any worker may answer."""
+    return requests.get(server.url + path, timeout=10)
+
+
+def until(condition, what):
+    """Ask again and again: another process has to get there."""
+    ends = time.monotonic() + PATIENCE_S
+    while time.monotonic() < ends:
+        found = condition()
+        if found:
+            return found
+    pytest.fail(f"not within {PATIENCE_S} s: {what}")
+
+
+def counted(server):
+    """The calls that one scrape counts."""
+    lines = get(server, "/metrics").text.splitlines()
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in lines
+        if line.startswith("xwe_llm_calls_total") and CALLS in line
+    )
+
+
+def ask(server):
+    reply = requests.post(server.url + "/api/llm/chat", json={"message": "hi"}, timeout=10)
+    assert reply.status_code == 200
+
+
+def workers(server):
+    return {worker["pid"]: worker for worker in get(server, "/api/llm/status").json()["workers"]}
+
+
+def test_every_worker_answers_for_all_and_a_dead_one_still_counts(server):
+    both = until(lambda: len(found := workers(server)) == 2 and found, "two workers")
+    for _ in range(10):
+        ask(server)
+    until(lambda: counted(server) == 10, "all calls are counted")
+    # Whoever answers: a second later there is nobody who knows less.
+    until(lambda: [counted(server) for _ in range(6)] == [10] * 6, "everybody agrees")
+    assert all(worker["uptime_s"] > 0 for worker in both.values())
+
+    os.kill(min(both), signal.SIGKILL)
+    replaced = until(
+        lambda: len(found := workers(server)) == 2 and min(both) not in found and list(found),
+        "another in its place",
+    )
+    assert max(both) in replaced
+    until(lambda: [counted(server) for _ in range(6)] == [10] * 6, "nothing was lost")
+
+
+def test_the_history_is_that_of_all_workers(server):
+    before = get(server, "/api/llm/status").json()["recent"]["requests"]
+    for _ in range(10):
+        get(server, "/health/live")
+    until(
+        lambda: get(server, "/api/llm/status").json()["recent"]["requests"] >= before + 10,
+        "all requests are in the history",
+    )
+
+
+def test_nothing_is_left_behind_by_a_server_that_ends(serve, tmp_path_factory):
+    server = serve(XWE_WEB_WORKERS="1")
+    ask(server)
+    before = set(_directories())
+    assert before
+    assert server.stop() == 0
+    assert len(set(_directories())) < len(before)
+
+
+def _directories():
+    from xwe.observability.blackboard import SHARED_MEMORY
+
+    return list(SHARED_MEMORY.glob("xwe-figures-*"))

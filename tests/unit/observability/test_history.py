@@ -1,0 +1,64 @@
+"""The last five minutes, in steps of five seconds."""
+
+import pytest
+
+from xwe.observability.history import STEP_S, STEPS, History, Step
+
+
+@pytest.fixture
+def clock():
+    class Clock:
+        now = 1_000_002.0
+
+        def __call__(self):
+            return self.now
+
+    return Clock()
+
+
+def test_calls_fall_into_the_step_they_end_in(record, clock):
+    history = History(clock)
+    history.record_call(record())
+    clock.now += STEP_S
+    history.record_call(record("provider_error"))
+    first, second = history.as_rows()
+    assert (first["at"], second["at"]) == (1_000_000, 1_000_005)
+    assert (first["calls"], first["failures"]) == (1, {})
+    assert (second["calls"], second["failures"]) == (1, {"provider_error": 1})
+
+
+def test_what_is_too_old_is_forgotten(record, clock):
+    history = History(clock)
+    history.record_call(record())
+    clock.now += STEP_S * STEPS
+    assert [row["calls"] for row in history.as_rows()] == [0]
+
+
+def test_memory_is_bounded(record, clock):
+    history = History(clock)
+    for _ in range(STEPS * 3):
+        clock.now += STEP_S
+        history.record_call(record())
+    assert len(history.as_rows()) == STEPS
+
+
+def test_a_clock_that_is_set_back_loses_nothing(record, clock):
+    history = History(clock)
+    history.record_call(record())
+    clock.now -= 3600
+    history.record_call(record())
+    assert history.now().calls == 2
+
+
+def test_a_step_crosses_processes_and_adds_up(record, clock):
+    history = History(clock)
+    history.record_call(record("provider_error", first_token_s=0.2))
+    (row,) = history.as_rows()
+    row["first_token"] = {str(cell): count for cell, count in row["first_token"].items()}  # JSON
+    step = Step(1_000_000)
+    step.merge(Step.from_row(dict(row)))
+    step.merge(Step.from_row(dict(row)))
+    assert step.calls == 2
+    assert step.failures == {"provider_error": 2}
+    assert list(step.first_token.values()) == [2]
+    assert row["failures"] == {"provider_error": 1}  # untouched

@@ -1,0 +1,85 @@
+"""The observation hears of calls and requests from many threads, and looks at the vitals."""
+
+import logging
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from xwe.observability import totals as t
+from xwe.observability.blackboard import Blackboard
+from xwe.observability.observation import Observation
+
+
+def test_no_call_is_lost_when_many_threads_report(observation, record):
+    together = threading.Barrier(8)
+
+    def report():
+        together.wait()
+        for _ in range(500):
+            observation.request_began()
+            observation.observe_call(record())
+            observation.observe_request("/x", "GET", "2xx", 0.1)
+            observation.request_ended()
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(report) for _ in range(8)]:
+            done.result()
+    figures = observation.figures()
+    assert figures.totals.counters[t.CALLS, "provider:1", "m", "whole", "ok"] == 4000
+    assert figures.totals.counters[t.REQUESTS, "/x", "GET", "2xx"] == 4000
+    assert sum(step.calls for step in figures.steps) == 4000
+    assert figures.vitals.threads_busy == 0
+
+
+def test_a_failed_call_is_one_warning_with_its_request(observation, record, caplog):
+    observation.observe_call(record())
+    observation.observe_call(record("provider_error"))
+    (line,) = caplog.records
+    assert line.levelno == logging.WARNING
+    assert "request-1" in line.getMessage()
+    assert "provider_error" in line.getMessage()
+
+
+def test_vitals_come_from_the_client_and_the_requests(idle_client):
+    busy = dict(
+        idle_client,
+        admission={"running": 3, "waiting": 2, "refused": 1},
+        executor={"running": 4, "waiting": 5, "refused": 6, "threads": 4},
+        breaker="open",
+    )
+    observation = Observation()
+    observation.watch(lambda: busy)
+    observation.request_began()
+    vitals = observation.figures().vitals
+    assert (vitals.in_flight, vitals.waiting, vitals.refused) == (7, 7, 7)
+    assert (vitals.threads_busy, vitals.breaker) == (1, "open")
+    (step,) = observation.figures().steps
+    assert (step.in_flight, step.threads_busy) == (7, 1)
+
+
+def test_figures_are_left_behind_at_the_end(observation, record):
+    blackboard = Blackboard.create(os.getuid(), os.getgid())
+    observation.start(blackboard)
+    observation.observe_call(record())
+    observation.close()
+    observation.close()
+    (left,), _ = blackboard.read()
+    blackboard.remove()
+    assert left.pid == os.getpid()
+    assert sum(step.calls for step in left.steps) == 1
+
+
+def test_a_lost_directory_is_one_line_and_nothing_more(observation, caplog):
+    blackboard = Blackboard.create(os.getuid(), os.getgid())
+    blackboard.remove()
+    observation._blackboard = blackboard
+    observation._report()
+    observation._report()
+    assert len(caplog.records) == 1
+
+
+def test_nothing_to_read_from_is_said_clearly():
+    with pytest.raises(RuntimeError, match="watch"):
+        Observation().figures()

@@ -1,0 +1,1 @@
+"""`xwe demo`: what xwe changes, measured in a terminal in less than half a minute."""

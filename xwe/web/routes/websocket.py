@@ -1,0 +1,228 @@
+"""`GET /ws`: live answers and notifications over one WebSocket, as JSON text messages.
+
+A client says, each with an `id` of its choice that comes back in the reply:
+
+- `{"type": "chat", "message" or "messages", …}` → `started`, `event` after `event`, `done`
+- `{"type": "rejoin", "stream", "after"}` → the same from the event after number `after`
+- `{"type": "stop", "stream"}` → the answer ends, which its readers see
+- `{"type": "subscribe"}` → `subscribed`, and a `notification` for each one from then on
+- `{"type": "ping"}` → `pong`; browsers cannot send the protocol's own
+
+What is wrong with a message is an `error` in reply; the connection stays. Many answers can be read
+over one connection at the same time.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, request
+from websockets.frames import CloseCode
+
+from xwe.errors import InvalidRequestError, SaturatedError, StreamGapError
+from xwe.streams.live_stream import LiveStream, StreamReader
+from xwe.streams.notifications import Subscription
+from xwe.web import schemas
+from xwe.web.application import Application, calls_model, current_application
+from xwe.web.bodies import parse_object
+from xwe.web.errors import report
+from xwe.web.routes.generations import OWNER, begin_asked
+from xwe.web.websocket import WebSocket, WebSocketResponse, event_frame
+
+blueprint = Blueprint("websocket", __name__)
+
+# As many as a browser has tabs; more would let one connection take all places for answers.
+MAX_STREAMS = 32
+
+_LARGEST_NUMBER = 10**9
+
+
+@blueprint.get("/ws", websocket=True)
+@calls_model
+def converse() -> Response:
+    """Upgrade to a WebSocket. It holds a thread, so there are as many places as for streams."""
+    app = current_application()
+    app.stream_places.enter_blocking(0)
+    try:
+        websocket = WebSocket(
+            request.environ,
+            heartbeat_s=app.writing_times.heartbeat_s,
+            max_bytes=app.settings.server.max_body_bytes,
+        )
+    except BaseException:
+        app.stream_places.leave()
+        raise
+    dialogue = Dialogue(app, websocket)
+    return WebSocketResponse(websocket, dialogue.run, dialogue.close)
+
+
+class Dialogue:
+    """What is said over one connection; on the connection's thread."""
+
+    def __init__(self, app: Application, websocket: WebSocket) -> None:
+        self._app = app
+        self._websocket = websocket
+        self._readers: dict[str, StreamReader] = {}
+        # Those that have nothing to read until they say so.
+        self._asleep: set[str] = set()
+        self._subscription: Subscription | None = None
+        app.wake_at_drain.add(websocket.wake)
+
+    def run(self) -> None:
+        """Listen and speak until one side ends it.
+
+        Raises:
+            ConnectionError: the client did.
+        """
+        while not (self._app.is_draining and not self._readers):
+            is_waiting = len(self._asleep) == len(self._readers)
+            replies = []
+            for message in self._websocket.receive(None if is_waiting else 0):
+                replies += self._reply(message)
+            news = self._news()
+            self._websocket.send([*replies, *news])
+            if news:
+                time.sleep(self._app.writing_times.flush_s)  # what comes meanwhile goes out at once
+        self._websocket.say_goodbye(CloseCode.GOING_AWAY)
+
+    def close(self) -> None:
+        """Leave everything and give the place back."""
+        self._app.wake_at_drain.discard(self._websocket.wake)
+        for reader in self._readers.values():
+            reader.close()
+        if self._subscription is not None:
+            self._subscription.close()
+        self._app.stream_places.leave()
+
+    # --- what the client says ---
+
+    def _reply(self, message: str) -> list[bytes]:
+        said: Mapping[str, Any] = {}
+        try:
+            said = parse_object(message.encode())
+            answer = self._obey(said)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the connection stays
+            answer = {"type": "error", "error": report(error)}
+        if answer is None:
+            return []
+        identity = said.get("id")
+        if isinstance(identity, str | int):
+            answer["id"] = identity
+        return [orjson.dumps(answer)]
+
+    def _obey(self, said: Mapping[str, Any]) -> dict[str, Any] | None:
+        kind = said.get("type")
+        obey = self._ORDERS.get(kind) if isinstance(kind, str) else None
+        if obey is None:
+            raise InvalidRequestError(
+                f"type must be one of {', '.join(self._ORDERS)}.", field="type"
+            )
+        return obey(self, said)
+
+    def _chat(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        asked = schemas.socket_chat_request(said)
+        self._refuse_too_many()
+        stream = begin_asked(self._app.services, asked)
+        self._read(stream, 0)
+        return {"type": "started", "stream": stream.stream_id}
+
+    def _rejoin(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        stream = self._app.services.streams.find(_stream_of(said), OWNER)
+        after = said.get("after", 0)
+        if (
+            isinstance(after, bool)
+            or not isinstance(after, int)
+            or not 0 <= after < _LARGEST_NUMBER
+        ):
+            raise InvalidRequestError("after must be an event's number.", field="after")
+        if stream.stream_id not in self._readers:
+            self._refuse_too_many()
+        self._read(stream, after)
+        return {"type": "started", "stream": stream.stream_id}
+
+    def _stop(self, said: Mapping[str, Any]) -> None:
+        self._app.services.streams.stop(_stream_of(said), OWNER)
+
+    def _subscribe(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        if self._subscription is None:
+            notifications = self._app.services.notifications
+            self._subscription = notifications.subscribe(OWNER, self._websocket.wake)
+        return {"type": "subscribed"}
+
+    def _ping(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return {"type": "pong"}
+
+    _ORDERS: Mapping[str, Callable[["Dialogue", Mapping[str, Any]], dict[str, Any] | None]] = {
+        "chat": _chat,
+        "rejoin": _rejoin,
+        "stop": _stop,
+        "subscribe": _subscribe,
+        "ping": _ping,
+    }
+
+    def _refuse_too_many(self) -> None:
+        if len(self._readers) >= MAX_STREAMS:
+            raise SaturatedError(f"A connection reads at most {MAX_STREAMS} answers at once.")
+
+    def _read(self, stream: LiveStream, after: int) -> None:
+        reader = stream.join(after)
+        self._leave(stream.stream_id)  # who joins again wants to go on from there only
+        self._readers[stream.stream_id] = reader
+
+    # --- what there is to say ---
+
+    def _news(self) -> list[bytes]:
+        news: list[bytes] = []
+        for stream_id, reader in list(self._readers.items()):
+            if stream_id not in self._asleep:
+                news += self._events(stream_id, reader)
+        if self._subscription is not None:
+            news += [
+                b'{"type":"notification","notification":%b}' % notification
+                for notification in self._subscription.take()
+            ]
+        return news
+
+    def _events(self, stream_id: str, reader: StreamReader) -> list[bytes]:
+        first = reader.number + 1
+        # Before it is asked: the wake-up may come before the answer "nothing yet".
+        self._asleep.add(stream_id)
+        try:
+            events = reader.poll(partial(self._wake, stream_id))
+        except StreamGapError as gap:
+            self._leave(stream_id)
+            cut = {"type": "error", "stream": stream_id, "error": report(gap)}
+            return [orjson.dumps(cut), _done(stream_id)]
+        if events is None:
+            return []
+        self._asleep.discard(stream_id)
+        frames = [
+            event_frame(stream_id, number, event) for number, event in enumerate(events, first)
+        ]
+        if reader.has_ended:
+            self._leave(stream_id)
+            frames.append(_done(stream_id))
+        return frames
+
+    def _wake(self, stream_id: str) -> None:
+        self._asleep.discard(stream_id)
+        self._websocket.wake()
+
+    def _leave(self, stream_id: str) -> None:
+        self._asleep.discard(stream_id)
+        reader = self._readers.pop(stream_id, None)
+        if reader is not None:
+            reader.close()
+
+
+def _stream_of(said: Mapping[str, Any]) -> str:
+    stream_id = said.get("stream")
+    if not isinstance(stream_id, str):
+        raise InvalidRequestError("stream must be an answer's id.", field="stream")
+    return stream_id
+
+
+def _done(stream_id: str) -> bytes:
+    return orjson.dumps({"type": "done", "stream": stream_id})
