@@ -1,8 +1,8 @@
 """What fails for a moment is tried again, what takes too long is given up, and you can choose.
 
-It always asks the demo model, which is told here when to fail. The lines that begin with "model call"
-are the client's log. With a transport on the loop (aiohttp here) a call that is given up ends at
-once; with `requests` its thread goes on until the call's own timeout.
+It always asks the demo model, which is told here when to fail. The lines that begin with "model
+call" are the client's log. With a transport on the loop (aiohttp here) a call that is given up ends
+at once; with `requests` its thread goes on until the call's own timeout.
 """
 
 import asyncio

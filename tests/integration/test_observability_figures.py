@@ -130,7 +130,8 @@ def test_the_status_has_a_past_and_a_present(client, mock_server):
     assert worker["loop_lag_s"] >= 0
 
 
-def test_the_pool_shows_where_calls_run_in_threads(make_client, mock_server):
+def test_the_pool_shows_where_calls_run_in_threads(make_client, monkeypatch):
+    monkeypatch.setenv("LLM_ASYNC_WORKERS", "3")  # read from there at each call
     client = make_client(LLM_TRANSPORT="requests", LLM_ASYNC_WORKERS="3")
     client.post("/api/llm/chat", json=ASK)
     status = client.get("/api/llm/status").json

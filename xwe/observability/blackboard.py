@@ -20,6 +20,9 @@ from xwe.observability.totals import Totals
 # In memory where there is such a place: nobody needs these files after the server's end.
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the directory made there has a name of its own and is private
 
+# And the master's pid, so that what a killed one left behind can be told.
+PREFIX = "xwe-figures-"
+
 _WORKER_SUFFIX = ".worker"
 _DEPARTED = "departed"
 # A departed worker's name is only needed while a reader may still hold its file's.
@@ -36,7 +39,7 @@ class Blackboard:
     def create(cls, uid: int, gid: int) -> Self:
         """A new one that only the user `uid` may read and write; call `remove` in the end."""
         place = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
-        directory = Path(tempfile.mkdtemp(prefix="xwe-figures-", dir=place))
+        directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=place))
         if os.geteuid() == 0:  # the workers may run as somebody else
             os.chown(directory, uid, gid)
         return cls(directory)

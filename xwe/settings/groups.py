@@ -23,6 +23,7 @@ class ServerSettings:
     keepalive_s: int
     send_timeout_s: float
     access_log: bool
+    keep_core: bool
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from xwe.settings.env_file import read_env_file
 from xwe.settings.providers import UNNAMED_MODEL
 from xwe.web.announcement import announce
 from xwe.web.built_in_model import BuiltInModel
+from xwe.web.core_keeper import CoreKeeper
 from xwe.web.gunicorn_logger import ACCESS_FORMAT
 from xwe.web.model_discovery import first_listed_model
 
@@ -134,8 +135,10 @@ def on_exit(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """In a new worker: remember where the workers of this server leave their figures."""
+    """In a new worker: find it a core, and remember where the workers leave their figures."""
     worker.xwe_blackboard = server.xwe_blackboard
+    if load_settings().server.keep_core:
+        CoreKeeper(worker.age).start()
 
 
 def post_worker_init(worker: Any) -> None:

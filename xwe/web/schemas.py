@@ -41,8 +41,12 @@ class BatchRequest:
 
 
 def chat_request(body: Mapping[str, Any]) -> ChatRequest:
-    """Check `{message, system_prompt?, temperature?, max_tokens?}`."""
-    messages = [{"role": "user", "content": _text(body, "message")}]
+    """Check `{message, messages?, system_prompt?, temperature?, max_tokens?}`.
+
+    `messages` is what was said before, for clients that keep the conversation themselves.
+    """
+    messages = _messages(body, "messages") if body.get("messages") is not None else []
+    messages.append({"role": "user", "content": _text(body, "message")})
     system = _optional_text(body, "system_prompt")
     if system:
         messages.insert(0, {"role": "system", "content": system})

@@ -9,7 +9,29 @@ blueprint = Blueprint("pages", __name__)
 
 
 @blueprint.get("/")
-def first_page() -> Response:
+def chat() -> Response:
     """Ask the model, watch the answer come."""
+    return _page("chat.html")
+
+
+@blueprint.get("/stream")
+def plain_stream() -> Response:
+    """The least that a page needs to show a streamed answer: plain text, read as it comes."""
+    return _page("stream.html")
+
+
+@blueprint.get("/playground")
+def playground() -> Response:
+    """Several users one after another, and all at once: measured side by side."""
+    return _page("playground.html")
+
+
+@blueprint.get("/system")
+def system() -> Response:
+    """How the server is doing, and how it has been for the last minutes."""
+    return _page("system.html")
+
+
+def _page(template: str) -> Response:
     provider = current_application().settings.provider
-    return render_page("chat.html", model=provider.model, is_demo=provider.is_demo)
+    return render_page(template, model=provider.model, is_demo=provider.is_demo)

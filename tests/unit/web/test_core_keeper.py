@@ -1,0 +1,61 @@
+import os
+import threading
+
+import pytest
+
+from xwe.web.core_keeper import FREE_THREADS, CoreKeeper, better_core, core_times
+
+
+@pytest.mark.parametrize(
+    ("others", "current", "expected"),
+    [
+        ({0: 0.0, 1: 0.0}, 1, 1),
+        ({0: 0.2, 1: 0.0}, 0, 0),
+        ({0: 0.9, 1: 0.0}, 0, 1),
+        ({0: 0.9, 1: 0.8}, 0, 0),
+        ({0: 0.5, 1: 0.1, 2: 0.0}, 0, 2),
+        ({0: 0.0, 1: 0.5, 2: 0.0}, 1, 0),
+    ],
+)
+def test_a_worker_moves_only_when_it_is_worth_it(
+    others: dict[int, float], current: int, expected: int
+) -> None:
+    assert better_core(others, current) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
+def test_threads_are_held_together_but_for_the_free_ones() -> None:
+    before = os.sched_getaffinity(0)
+    if len(before) < 2:
+        pytest.skip("there is only one core")
+    done, ids = threading.Event(), {}
+
+    def wait() -> None:
+        ids[threading.current_thread().name] = threading.get_native_id()
+        started.release()
+        done.wait(10)
+
+    started = threading.Semaphore(0)
+    threads = [threading.Thread(target=wait, name=name) for name in ("held", f"{FREE_THREADS}-1")]
+    for thread in threads:
+        thread.start()
+        started.acquire(timeout=5)
+    keeper = CoreKeeper(1)
+    try:
+        keeper._hold()
+        assert os.sched_getaffinity(ids["held"]) == {sorted(before)[1 % len(before)]}
+        assert os.sched_getaffinity(ids[f"{FREE_THREADS}-1"]) == before
+    finally:
+        for thread_id in (0, ids["held"]):
+            os.sched_setaffinity(thread_id, before)
+        done.set()
+        for thread in threads:
+            thread.join(5)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
+def test_every_usable_core_has_its_time() -> None:
+    cores = os.sched_getaffinity(0)
+    times = core_times(cores)
+    assert set(times) == cores
+    assert all(seconds > 0 for seconds in times.values())
