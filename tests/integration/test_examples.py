@@ -98,6 +98,17 @@ def test_the_app_before_and_after_differ_in_five_lines():
     assert sum(line.startswith("- ") for line in changes) <= 5
 
 
+@pytest.mark.parametrize("document", ["migrate.md", "migrate.zh-CN.md"])
+def test_the_guide_shows_the_five_lines_as_they_are(document):
+    guide = (EXAMPLES.parent / "docs" / document).read_text("utf-8")
+    shown = guide.split("```diff\n")[1].split("```")[0].splitlines()
+    for sign, name in (("+", "after"), ("-", "before")):
+        source = (EXAMPLES / f"existing_app_{name}.py").read_text("utf-8").splitlines()
+        lines = [line[1:].strip() for line in shown if line.startswith(sign)]
+        assert lines
+        assert set(lines) <= {line.strip() for line in source}
+
+
 def test_forty_questions_of_ten_users_are_with_the_model_at_once():
     with MockServer(Behaviour(latency_s=1.0)) as model:
         command = [sys.executable, EXAMPLES / "existing_app_after.py"]

@@ -40,6 +40,7 @@ def server(request, serve, module_mock_server):
         LLM_TRANSPORT=request.param,
         LLM_FIRST_TOKEN_TIMEOUT="0.3",
         LLM_IDLE_TIMEOUT="0.3",
+        LLM_ASYNC_TIMEOUT="3",
         LLM_BREAKER_FAILURES="1000",
         XWE_MAX_LLM_RETRIES="1",
         XWE_ACCESS="login",
@@ -61,6 +62,8 @@ def told(server, method, path, **asked):
 
 
 def test_no_secret_and_no_prompt_gets_out(server, mock_server):
+    told(server, "POST", "/api/llm/chat", json={"message": PROMPT})  # the first one loads the SDK
+    mock_server.reset()
     errors = []
     for fault in FAULTS.values():
         mock_server.script(fault, fault, fault)

@@ -355,6 +355,24 @@ def test_json_as_deep_as_a_well_is_a_bad_reply(open_transport, wire, ask):
     assert isinstance(error, ProviderBadReplyError)
 
 
+def test_a_body_in_garbled_chunks_is_no_reply(open_transport, wire, ask):
+    was_read = threading.Event()
+
+    def script(_, connection):
+        connection.sendall(wire.stream_start + wire.chunk(wire.event("hi")))
+        was_read.wait(5)
+        connection.sendall(b"no length\r\n")
+        return False
+
+    transport = open_transport(wire.serve(script).url)
+    stream = transport.stream(ask())
+    assert next(stream) == Delta("hi")
+    was_read.set()
+    with pytest.raises(StreamInterruptedError):
+        next(stream)
+    assert isinstance(transport.failed_whole(ask()), ProviderError)
+
+
 def test_a_compressed_reply_that_nobody_asked_for_does_no_harm(open_transport, wire, ask):
     headers = ["Content-Encoding: gzip"]
     reply = wire.reply(b"\x1f\x8bthis is no gzip", headers=headers)

@@ -40,7 +40,9 @@ class Spans:
     @classmethod
     def if_installed(cls) -> Self | None:
         """Spans where the OpenTelemetry API can be imported, else None."""
-        return cls() if find_spec("opentelemetry") is not None else None
+        # A namespace: other packages live in it, too.
+        found = find_spec("opentelemetry") and find_spec("opentelemetry.trace")
+        return cls() if found else None
 
     def note(self, record: CallRecord) -> None:
         """Remember a call that has just ended, and the span that is current here as its parent."""

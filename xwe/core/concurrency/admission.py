@@ -71,12 +71,12 @@ class Admission:
         self._waiters: deque[_Waiter] = deque()
 
     def try_enter(self) -> bool:
-        """Take a place if one is free and nobody waits; the fast way in.
+        """Take a place if one is free; the fast way in. Every True needs one `leave()`.
 
-        Every True must be answered by one `leave()`.
+        None is free while somebody waits: a place that is given back passes on.
         """
         with self._guard:
-            if self._running < self.max_running and not self._waiters:
+            if self._running < self.max_running:
                 self._running += 1
                 return True
             return False
@@ -196,7 +196,7 @@ class Admission:
     def _queue_up(self, wake: Callable[[], object]) -> _Waiter | None:
         """A waiter in the queue, or None when a place was free after all."""
         with self._guard:
-            if self._running < self.max_running and not self._waiters:
+            if self._running < self.max_running:
                 self._running += 1
                 return None
             if len(self._waiters) >= self.max_waiting:

@@ -71,8 +71,6 @@ class Call(ABC, Generic[T]):
             self._waited_for.remove(self)
         except KeyError:
             return
-        if self._abandoned:
-            return
         if error is None:
             self.deliver(task.result())
         else:

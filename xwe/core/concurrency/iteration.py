@@ -81,11 +81,7 @@ class _LoopPump(Generic[T]):
     async def _move(self) -> None:
         mailbox = self.mailbox
         async for item in self._source:
-            try:
-                has_space = mailbox.put(item)
-            except ClosedError:  # the reader left while this item was under way
-                return
-            if not has_space:
+            if not mailbox.put(item):  # a ClosedError when the reader has left
                 await mailbox.space()
 
     def leave(self) -> Coroutine[Any, Any, None] | None:

@@ -267,8 +267,6 @@ class LoopThread:
         self._fail_waited_for()
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + CLOSE_WITHIN_S
-        # A turn first: a task that is cancelled before its first step cannot clean up.
-        await asyncio.sleep(0)
         while (tasks := asyncio.all_tasks() - {asyncio.current_task()}) and loop.time() < ends_at:
             for task in tasks:
                 task.cancel()

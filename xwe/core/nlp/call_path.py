@@ -273,9 +273,11 @@ class CallPath:
                 )
 
     async def stream(
-        self, request: CompletionRequest, deadline: float, assembly: ReplyAssembly
+        self, request: CompletionRequest, timeout_s: float, assembly: ReplyAssembly
     ) -> AsyncGenerator[Delta, None]:
         """The reply in pieces; `assembly` has the whole of it afterwards.
+
+        Its `timeout_s` seconds begin when the first piece is asked for.
 
         A failed attempt is tried again until the first piece has come, never after it. Closing
         the generator closes the upstream connection.
@@ -284,7 +286,7 @@ class CallPath:
             StreamInterruptedError: after the first piece; what came until then stands.
             XweError: before it, as `complete` does.
         """
-        async with _Call(self, request, deadline, "streamed") as call:
+        async with _Call(self, request, time.monotonic() + timeout_s, "streamed") as call:
             self.guards.quota.earn()
             source, delta = await self._first_delta(request, call)
             began = time.monotonic()

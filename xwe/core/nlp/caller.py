@@ -99,47 +99,46 @@ class Caller:
 
     # --- the four ways of a call ---
 
+    # A side is opened before the deadline is set: opening it imports its library.
+
     def complete(self, request: CompletionRequest, timeout_s: float) -> Completion:
         """The whole reply; waits in the calling thread."""
         self._check()
-        deadline = time.monotonic() + timeout_s
         if self._works_on_loop():
-            return get_loop_thread().run(self._on_loop().complete(request, deadline))
-        return run_without_loop(self._in_thread().complete(request, deadline))
+            path = self._on_loop()
+            return get_loop_thread().run(path.complete(request, time.monotonic() + timeout_s))
+        path = self._in_thread()
+        return run_without_loop(path.complete(request, time.monotonic() + timeout_s))
 
     async def complete_async(self, request: CompletionRequest, timeout_s: float) -> Completion:
         """The whole reply; from any loop."""
         self._check()
         if self._works_on_loop():
-            deadline = time.monotonic() + timeout_s
-            return await await_on_resident(self._on_loop().complete(request, deadline))
+            path = self._on_loop()
+            return await await_on_resident(path.complete(request, time.monotonic() + timeout_s))
+        self._in_thread()
         return await self.run_blocking(self._complete_by, time.monotonic() + timeout_s, request)
 
     def stream(self, request: CompletionRequest, timeout_s: float) -> CompletionStream:
         """The reply in pieces; the call is made at the first one."""
         self._check()
         assembly = ReplyAssembly(request.model)
-        deadline = time.monotonic() + timeout_s
         if self._works_on_loop():
-            deltas = iterate_in_sync(self._on_loop().stream(request, deadline, assembly))
+            deltas = iterate_in_sync(self._on_loop().stream(request, timeout_s, assembly))
         else:
-            deltas = iterate_without_loop(self._in_thread().stream(request, deadline, assembly))
+            deltas = iterate_without_loop(self._in_thread().stream(request, timeout_s, assembly))
         return CompletionStream(deltas, assembly)
 
     def stream_async(self, request: CompletionRequest, timeout_s: float) -> AsyncCompletionStream:
         """The reply in pieces; from any loop."""
         self._check()
         assembly = ReplyAssembly(request.model)
-        deadline = time.monotonic() + timeout_s
         if self._works_on_loop():
-            deltas = iterate_across(self._on_loop().stream(request, deadline, assembly))
+            deltas = iterate_across(self._on_loop().stream(request, timeout_s, assembly))
         else:
-            path = self._in_thread()
-            blocking = path.stream(request, deadline, assembly)
+            deltas = self._in_thread().stream(request, timeout_s, assembly)
             if AsyncConfig.is_async_enabled():
-                deltas = iterate_offloaded(iterate_without_loop(blocking), self.executor)
-            else:
-                deltas = blocking
+                deltas = iterate_offloaded(iterate_without_loop(deltas), self.executor)
         return AsyncCompletionStream(deltas, assembly)
 
     async def run_blocking(

@@ -31,6 +31,9 @@ QUOTED_BYTES = 200
 _WHOLE_CHARS = 4
 _PIECE_CHARS = 24
 
+# Nothing beyond can be quoted, and looking for secrets in it would take its time.
+_LOOKED_AT_CHARS = 2000
+
 _KEY_LIKE = re.compile(r"(?i)\bbearer\s+\S+|\b(?:sk|pk|rk|gsk|xai|key|org|proj)-[\w*.-]{6,}")
 _ERROR_STATUS = re.compile(r"[45]\d\d", re.ASCII)
 _HTML_TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
@@ -109,6 +112,7 @@ def retry_after_s(headers: Mapping[str, str], now: float | None = None) -> float
 
 def quoted(text: str, hidden: Iterable[str] = ()) -> str:
     """A provider's words as they may be shown to people and written to a log."""
+    text = text[:_LOOKED_AT_CHARS]
     for secret in hidden:
         if len(secret) < _WHOLE_CHARS:
             continue
@@ -126,7 +130,7 @@ def hidden_texts(request: CompletionRequest, api_key: str) -> Iterator[str]:
     """What an error about this request must never show: the key, and what the user wrote."""
     yield api_key
     for message in request.messages:
-        content = message.get("content")
+        content = message.get("content") if isinstance(message, dict) else message
         if isinstance(content, str):
             yield content
         elif isinstance(content, list):

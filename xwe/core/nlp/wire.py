@@ -23,8 +23,10 @@ from xwe.core.nlp.provider_errors import error_from_object, error_from_status, t
 from xwe.errors import InvalidRequestError, ProviderBadReplyError
 
 __all__ = [
+    "DONE",
     "MAX_BODY_BYTES",
     "build_payload",
+    "delta_from_reply",
     "error_from_status",
     "parse_delta",
     "parse_reply",
@@ -34,6 +36,7 @@ MAX_BODY_BYTES = 16 << 20
 """The longest reply that is taken, whole or streamed."""
 
 DONE = b"[DONE]"
+"""The data of a stream's last event, where there is one."""
 
 # The forgiving parser is some thirty times slower than orjson: only where that stays unnoticed.
 _FORGIVING_BYTES = 1 << 20

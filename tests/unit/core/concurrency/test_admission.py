@@ -303,7 +303,7 @@ class AdmissionMachine(RuleBasedStateMachine):
 
 
 AdmissionMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, derandomize=True, database=None
+    max_examples=40, stateful_step_count=25, deadline=None, derandomize=True, database=None
 )
 TestAnyOrderOfEvents = AdmissionMachine.TestCase
 

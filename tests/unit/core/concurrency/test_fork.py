@@ -10,6 +10,7 @@ from xwe.core.concurrency import executor, loop_thread
 from xwe.core.concurrency.bridge import run_async_in_sync
 from xwe.core.concurrency.iteration import iterate_in_sync
 from xwe.core.concurrency.loop_thread import get_loop_thread
+from xwe.errors import ClosedError
 
 async def echo(value):
     await asyncio.sleep(0.001)
@@ -53,7 +54,14 @@ print(run_async_in_sync(echo("parent")))
 def test_the_child_answers_when_a_thread_held_the_locks_as_it_was_forked(run):
     printed = run("""
 assert executor.get_global_executor().submit(pow, 2, 3).result() == 8
-locks = [loop_thread._resident_guard, executor._Global.guard, executor.get_global_executor()._guard]
+inherited = get_loop_thread()
+inherited.run(echo(1))
+locks = [
+    loop_thread._resident_guard,
+    inherited._starting,
+    executor._Global.guard,
+    executor.get_global_executor()._guard,
+]
 held, forked = threading.Event(), threading.Event()
 
 def hold():
@@ -66,6 +74,10 @@ def hold():
 
 def child():
     assert executor.get_global_executor().submit(pow, 2, 4).result() == 16
+    try:
+        inherited.run(echo(1))
+    except ClosedError:
+        print("closed")
     return run_async_in_sync(echo("child"))
 
 holder = threading.Thread(target=hold)
@@ -76,7 +88,7 @@ forked.set()
 holder.join()
 print(run_async_in_sync(echo("parent")))
 """)
-    assert printed == ["child", "parent"]
+    assert printed == ["closed", "child", "parent"]
 
 
 def test_the_child_answers_when_a_thread_was_just_starting_the_loop(run):
@@ -106,8 +118,6 @@ starter.join()
 
 def test_an_inherited_thread_is_closed_and_an_iterator_left_half_read_harms_nobody(run):
     printed = run("""
-from xwe.errors import ClosedError
-
 async def numbers():
     for number in range(1000):
         yield number

@@ -138,6 +138,28 @@ def test_ctrl_c_in_a_waiting_reader_closes_the_iterator(hold_at, ctrl_c):
     assert source.closed.is_set()
 
 
+def test_a_clean_up_that_is_under_way_is_waited_for_and_not_cancelled():
+    class Source(Unread):
+        closing, items = threading.Event(), iter("a")
+
+        async def __anext__(self):
+            for item in self.items:
+                return item
+            raise StopAsyncIteration
+
+        async def aclose(self):
+            self.closing.set()
+            await asyncio.sleep(0.03)
+            self.closed = True
+
+    source = Source()
+    reader = iterate_in_sync(source)
+    assert next(reader) == "a"
+    assert source.closing.wait(20)
+    reader.close()
+    assert source.closed
+
+
 def test_one_that_was_never_read_is_closed_too(enabled):
     unread = Unread()
     reader = iterate_in_sync(unread)
@@ -455,10 +477,21 @@ async def test_leaving_releases_the_reader_at_once_and_the_place_when_the_thread
     assert pool.stats().running == 0
 
 
-async def test_a_writer_that_waits_for_space_is_released_when_the_reader_leaves(any_pool):
+async def test_a_writer_that_waits_for_space_is_released_when_the_reader_leaves(
+    any_pool, monkeypatch
+):
+    full = threading.Event()
+
+    class Told(module.Mailbox):
+        def space_blocking(self):
+            full.set()
+            super().space_blocking()
+
+    monkeypatch.setattr(module, "Mailbox", Told)
     source = BlockingSource(10_000)
     async with contextlib.aclosing(iterate_offloaded(source, any_pool)) as reader:
         assert await anext(reader) == 0
+        assert await asyncio.to_thread(full.wait, 5), "it runs away from its reader"
     assert await asyncio.to_thread(source.closed.wait, 20)
 
 

@@ -6,7 +6,6 @@ import contextvars
 import gc
 import sys
 import threading
-import time
 import weakref
 from collections import deque
 from concurrent.futures import CancelledError, wait
@@ -144,10 +143,12 @@ def test_a_thread_that_cannot_be_started_is_an_error_and_no_end(thread, monkeypa
     def refuse(self):
         raise RuntimeError("can't start new thread")
 
+    monkeypatch.setitem(sys.modules, "uvloop", None)  # asyncio's own warns when it was not closed
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError, match="new thread"):
             thread.run(echo(1))
+    gc.collect()
     assert thread.run(echo(1)) == 1
 
 
@@ -405,6 +406,30 @@ def test_a_call_handed_over_while_the_loop_closes_is_turned_away(thread, instant
     gc.collect()  # a coroutine that was forgotten would warn now
 
 
+def test_a_call_that_begins_while_the_loop_closes_gets_the_same_error(thread):
+    closing = threading.Event()
+
+    class Slow(deque):
+        def popleft(self):
+            call = super().popleft()
+            closer.start()
+            assert closing.wait(20)
+            return call
+
+    fail_waited_for = thread._fail_waited_for
+
+    def fail_and_tell():
+        fail_waited_for()
+        closing.set()
+
+    closer = threading.Thread(target=thread.close)
+    thread.run(echo(0))
+    thread._incoming, thread._fail_waited_for = Slow(), fail_and_tell
+    with pytest.raises(ClosedError):
+        thread.run(Waiting().run())
+    closer.join(20)
+
+
 def test_close_under_load_leaves_nobody_waiting(thread):
     def call(number):
         if number == 0:
@@ -562,7 +587,12 @@ def test_nothing_of_a_call_outlives_it_not_even_until_the_garbage_collector_come
 
 
 def test_the_watchdog_names_what_blocks_the_loop_and_the_lag_shows_it(caplog):
-    logged, go = threading.Event(), threading.Event()
+    logged, go, looks = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    class Looked(threading.Event):
+        def wait(self, timeout=None):
+            looks.release()
+            return super().wait(timeout)
 
     async def hogging():
         assert go.wait(20)
@@ -572,18 +602,23 @@ def test_the_watchdog_names_what_blocks_the_loop_and_the_lag_shows_it(caplog):
         return True
 
     thread = LoopThread(stall_after_s=0.04)
+    thread._watchdog._stopping = Looked()
     module.log.addFilter(told)
     try:
         assert thread.lag_s == 0
         work = thread.submit(hogging())
         assert logged.wait(20)
         assert thread.lag_s >= 0.04
+        while looks.acquire(blocking=False):
+            pass
+        for _ in range(3):
+            assert looks.acquire(timeout=20)
         go.set()
         work.result(20)
         thread.run(echo(1))
         assert thread.lag_s >= 0.04, "the lag of the last look stays until the next"
         while thread.lag_s >= 0.04:
-            time.sleep(0.01)
+            assert looks.acquire(timeout=20)
     finally:
         module.log.removeFilter(told)
         thread.close()

@@ -97,10 +97,7 @@ class Fixture:
         return run_without_loop(self.path.complete(request, time.monotonic() + within_s))
 
     def stream(self, assembly: ReplyAssembly | None = None):
-        deadline = time.monotonic() + 30
-        return iterate_without_loop(
-            self.path.stream(QUESTION, deadline, assembly or ReplyAssembly())
-        )
+        return iterate_without_loop(self.path.stream(QUESTION, 30, assembly or ReplyAssembly()))
 
 
 def test_a_failed_attempt_is_tried_again_after_a_pause() -> None:

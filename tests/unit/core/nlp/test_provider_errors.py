@@ -160,6 +160,13 @@ def test_texts_inside_content_parts_are_hidden_too():
     assert list(hidden_texts(request, KEY)) == [KEY, PROMPT]
 
 
+def test_messages_that_are_none_do_not_hide_the_refusal_of_them():
+    request = CompletionRequest(messages=[PROMPT], model="m")
+    error = error_from_status(400, {}, body(PROMPT), hidden=hidden_texts(request, KEY))
+    assert isinstance(error, ProviderRejectedError)
+    assert "canary" not in error.message
+
+
 def test_a_word_that_the_prompt_shares_with_the_message_hides_nothing():
     request = CompletionRequest(messages=[{"role": "user", "content": "a model"}], model="m")
     error = error_from_status(404, {}, body("The model `x` does not exist"), hidden=["m"])

@@ -12,14 +12,10 @@ from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLi
 from xwe.core.nlp.provider_errors import hidden_texts
 from xwe.core.nlp.transports.endpoint import Endpoint, request_headers, was_reset
 from xwe.core.nlp.transports.loop_bound import LoopBound
-from xwe.core.nlp.transports.patience import TAIL_S, Patience, Watchdog
+from xwe.core.nlp.transports.patience import KEEPALIVE_S, TAIL_S, Patience, PatientWait, Watchdog
 from xwe.core.nlp.transports.reading import REFUSAL_BYTES, DeltaReader, WholeBody
 from xwe.core.nlp.wire import build_payload, error_from_status, parse_reply
-from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError
-
-# Servers keep idle connections for longer than this. A request that meets a connection just as
-# the server closes it fails, and nobody knows whether it was read.
-_KEEPALIVE_S = 15.0
+from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError, XweError
 
 # aiohttp writes a body of bytes in one go and warns of a longer one than this.
 _PLAIN_BODY_BYTES = 1 << 20
@@ -50,10 +46,10 @@ class AiohttpTransport:
     def __init__(
         self, endpoint: str, api_key: str, *, connect_s: float = 5.0, pool_size: int = 100
     ) -> None:
-        self.endpoint = Endpoint.parse(endpoint)
-        self._url = URL(self.endpoint.url)
+        self._endpoint = Endpoint.parse(endpoint)
+        self._url = URL(self._endpoint.url)
         self._headers = request_headers(api_key)
-        self._tls = self.endpoint.tls_context() or True  # here, as reading a bundle takes a while
+        self._tls = self._endpoint.tls_context() or True  # here, as reading a bundle takes a while
         self._api_key = api_key
         self._connect_s = connect_s
         self._pool_size = pool_size
@@ -96,10 +92,10 @@ class AiohttpTransport:
             exchange.close()
 
     async def aclose(self) -> None:
-        """Release the pooled connections; running calls fail. Idempotent."""
+        """Release the pooled connections; running calls end with `ClosedError`. Idempotent."""
         self._closed = True
         for exchange in self._running:
-            exchange.close()
+            exchange.abort()
         for response in list(self._lingering):
             self._cut(response)
         session = self._session.take()
@@ -109,7 +105,7 @@ class AiohttpTransport:
     def _begin(self, limits: TimeLimits) -> "_Exchange":
         if self._closed:
             raise ClosedError("The client was closed; make a new one.")
-        exchange = _Exchange(self.endpoint, limits)
+        exchange = _Exchange(self._endpoint, limits)
         self._running.add(exchange)
         return exchange
 
@@ -128,12 +124,12 @@ class AiohttpTransport:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,
-                keepalive_timeout=_KEEPALIVE_S,
+                keepalive_timeout=KEEPALIVE_S,
                 ssl=self._tls,
             ),
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=self.endpoint.proxy,
+            proxy=self._endpoint.proxy,
         )
 
     def _linger(self, response: aiohttp.ClientResponse | None) -> None:
@@ -142,6 +138,9 @@ class AiohttpTransport:
         aiohttp gives the connection back by itself once that end is there.
         """
         if response is None or response.closed:
+            return
+        if response.content.exception() is not None:  # it had its time
+            response.close()
             return
         loop = asyncio.get_running_loop()
         self._lingering[response] = loop.call_later(TAIL_S, self._cut, response)
@@ -160,15 +159,17 @@ class AiohttpTransport:
 class _Exchange(Watchdog):
     """One request and its reply, within its time limits; aiohttp's errors end here."""
 
-    __slots__ = ("_endpoint", "_is_silent", "_limits", "_response")
+    __slots__ = ("_endpoint", "_is_aborted", "_is_silent", "_limits", "_response", "_wait")
 
     def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
         loop = asyncio.get_running_loop()
         super().__init__(Patience(limits, loop.time()), loop)
+        self._wait = PatientWait(self._patience, loop)
         self._endpoint = endpoint
         self._limits = limits
         self._response: aiohttp.ClientResponse | None = None
         self._is_silent = True
+        self._is_aborted = False
 
     async def fetch(
         self, transport: AiohttpTransport, payload: bytes, hidden: Iterable[str]
@@ -176,11 +177,9 @@ class _Exchange(Watchdog):
         """Send the request; the whole body of its reply."""
         body = WholeBody()
         try:
-            async with asyncio.timeout_at(self._due()) as timeout:
+            with self._wait:
                 response = await self._send(transport, payload, hidden)
                 self._patience.headers_came()
-                if (due := self._due()) != timeout.when():
-                    timeout.reschedule(due)
                 while chunk := await response.content.readany():
                     body.add(chunk)
         except _FOREIGN as exc:
@@ -192,7 +191,7 @@ class _Exchange(Watchdog):
     ) -> aiohttp.ClientResponse:
         """Send the request; the reply, of which `read` then gives the body."""
         try:
-            async with asyncio.timeout_at(self._due()):
+            with self._wait:
                 return await self._send(transport, payload, hidden)
         except _FOREIGN as exc:
             raise self._error(exc) from exc
@@ -206,6 +205,8 @@ class _Exchange(Watchdog):
         try:
             chunk = await response.content.readany()
         except _FOREIGN as exc:
+            if self._is_aborted:
+                raise self._error(exc) from exc
             reader.fail(*self._breakage(exc), exc)
             return b""
         finally:
@@ -238,15 +239,20 @@ class _Exchange(Watchdog):
         if self._response is not None and not self._response.closed:
             self._response.close()
 
-    def _due(self) -> float:
-        return self._patience.due(self._loop.time())
-
-    def _bark(self) -> None:
-        # Ending a read with an error is far cheaper than being ready to cancel its task.
+    def bark(self) -> None:
+        """End a read. With an error: that is far cheaper than being ready to cancel its task."""
         if self._response is not None:
             self._response.content.set_exception(TimeoutError())
 
-    def _error(self, exc: Exception) -> ProviderError:
+    def abort(self) -> None:
+        """Make the caller's wait, or its next one, end with a ClosedError."""
+        self._is_aborted = True
+        self._wait.bark()
+        self.bark()
+
+    def _error(self, exc: Exception) -> XweError:
+        if self._is_aborted:
+            return ClosedError("The client was closed while the call ran.")
         if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
             return self._patience.ended(self._loop.time())[0]
         if isinstance(exc, aiohttp.ClientResponseError):

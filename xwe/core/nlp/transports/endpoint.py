@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from xwe.errors import ProviderUnreachableError, SettingsError
@@ -31,7 +32,8 @@ class Endpoint:
         url: the whole of it, as it is asked for.
         address: host and port, for people.
         proxy: the proxy that the environment names for it (HTTPS_PROXY, NO_PROXY …), read once.
-        ca_bundle: the file of trusted certificates that the environment names, or None.
+        ca_bundle: the trusted certificates that the environment names, a file or a folder; None
+            leaves them to the library.
     """
 
     url: str
@@ -54,7 +56,7 @@ class Endpoint:
         except ValueError:
             port = None
         if port is None or not parts.hostname or parts.username or parts.password:
-            shown = "…" if "@" in url else url
+            shown = "…" if "@" in url else url.partition("?")[0]
             raise SettingsError(
                 "LLM_BASE_URL", shown, "an address is http(s)://host[:port]/path, without a user"
             )
@@ -62,8 +64,12 @@ class Endpoint:
         return cls(url, f"{host}:{port}", _proxy_for(parts), _ca_bundle())
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """What to trust, where the environment says so; None leaves it to the library."""
-        return ssl.create_default_context(cafile=self.ca_bundle) if self.ca_bundle else None
+        """What to trust, where the environment says so."""
+        if self.ca_bundle is None:
+            return None
+        if Path(self.ca_bundle).is_dir():
+            return ssl.create_default_context(capath=self.ca_bundle)
+        return ssl.create_default_context(cafile=self.ca_bundle)
 
     def unreachable(self, cause: BaseException) -> ProviderUnreachableError:
         """The error for a connection that did not come about, or ended before the reply."""
@@ -86,7 +92,7 @@ def request_headers(api_key: str) -> dict[str, str]:
         SettingsError: the key cannot be sent in a header.
     """
     api_key = api_key.strip()
-    if not (api_key.isascii() and api_key.isprintable()):
+    if not (api_key and api_key.isascii() and api_key.isprintable()):
         raise SettingsError("LLM_API_KEY", "…", "a key is one line of printable ASCII")
     return {
         "Authorization": f"Bearer {api_key}",
@@ -134,8 +140,13 @@ def _is_loopback(host: str) -> bool:
 
 
 def _ca_bundle() -> str | None:
-    names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-    return next((path for name in names if (path := os.environ.get(name))), None)
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        path = os.environ.get(name)
+        if path and not Path(path).exists():
+            raise SettingsError(name, path, "a file of certificates that exists")
+        if path:
+            return path
+    return None
 
 
 def _why(cause: BaseException) -> str:

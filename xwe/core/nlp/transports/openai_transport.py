@@ -21,12 +21,10 @@ from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLi
 from xwe.core.nlp.provider_errors import hidden_texts
 from xwe.core.nlp.transports.endpoint import Endpoint, causes, request_headers, was_reset
 from xwe.core.nlp.transports.loop_bound import LoopBound
-from xwe.core.nlp.transports.patience import Patience
+from xwe.core.nlp.transports.patience import KEEPALIVE_S, Patience, PatientWait
 from xwe.core.nlp.transports.reading import REFUSAL_BYTES, DeltaReader, WholeBody
 from xwe.core.nlp.wire import build_payload, error_from_status, parse_reply
-from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError
-
-_KEEPALIVE_S = 15.0
+from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError, XweError
 
 # What the SDK and the libraries below it raise when the network or the peer fails.
 _FOREIGN = (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, anyio.EndOfStream, OSError)
@@ -42,10 +40,11 @@ class _RefusedError(Exception):
 
 
 class OpenAITransport:
-    """One `AsyncOpenAI` for each loop it is used on, made at the first call there.
+    """One `AsyncOpenAI` for each loop it is used on.
 
-    The SDK's own retries are off. Redirects are not followed, and no cookies are kept. An
-    endpoint with an `api-version` in its query is one of Azure's deployments.
+    The first one is made here and now: that takes too long to do it on a loop. The SDK's own
+    retries are off. Redirects are not followed, and no cookies are kept. An endpoint with an
+    `api-version` in its query is one of Azure's deployments.
 
     Args:
         endpoint: the full address of chat completions.
@@ -60,12 +59,13 @@ class OpenAITransport:
     def __init__(
         self, endpoint: str, api_key: str, *, connect_s: float = 5.0, pool_size: int = 100
     ) -> None:
-        self.endpoint = Endpoint.parse(endpoint)
+        self._endpoint = Endpoint.parse(endpoint)
         self._headers = request_headers(api_key)
         self._api_key = api_key.strip()
         self._connect_s = connect_s
         self._pool_size = pool_size
         self._client = LoopBound(self._open_client, first=self._open_client())
+        self._running: set[_Exchange] = set()
         self._closed = False
 
     async def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
@@ -76,6 +76,7 @@ class OpenAITransport:
         try:
             body = await exchange.fetch(self, payload, hidden)
         finally:
+            self._running.discard(exchange)
             await exchange.close()
         return parse_reply(body, hidden)
 
@@ -96,11 +97,14 @@ class OpenAITransport:
             reader.raise_failure()
             await exchange.drain()
         finally:
+            self._running.discard(exchange)
             await exchange.close()
 
     async def aclose(self) -> None:
-        """Release the pooled connections; running calls fail. Idempotent."""
+        """Release the pooled connections; running calls end with `ClosedError`. Idempotent."""
         self._closed = True
+        for exchange in self._running:
+            exchange.abort()
         client = self._client.take()
         if client is not None:
             await client.close()
@@ -108,7 +112,9 @@ class OpenAITransport:
     def _begin(self, limits: TimeLimits) -> "_Exchange":
         if self._closed:
             raise ClosedError("The client was closed; make a new one.")
-        return _Exchange(self.endpoint, limits)
+        exchange = _Exchange(self._endpoint, limits)
+        self._running.add(exchange)
+        return exchange
 
     async def post(self, payload: bytes, connect_s: float) -> httpx2.Response:
         """The reply to a request, as soon as its headers are there.
@@ -120,7 +126,7 @@ class OpenAITransport:
         connect_s = min(connect_s, self._connect_s)
         # `stream` leaves the body unread; what comes then is what `cast_to` says, not a stream.
         response: Any = await self._client.get().post(
-            self.endpoint.url,
+            self._endpoint.url,
             cast_to=httpx2.Response,
             content=payload,
             # Only connecting is timed by the library: the rest is the watchdog's.
@@ -138,13 +144,13 @@ class OpenAITransport:
             limits=httpx2.Limits(
                 max_connections=None,
                 max_keepalive_connections=self._pool_size,
-                keepalive_expiry=_KEEPALIVE_S,
+                keepalive_expiry=KEEPALIVE_S,
             ),
-            proxy=self.endpoint.proxy,
+            proxy=self._endpoint.proxy,
             trust_env=False,
-            verify=self.endpoint.tls_context() or True,
+            verify=self._endpoint.tls_context() or True,
         )
-        return _sdk_client(self.endpoint.url, self._api_key, self._headers, http_client)
+        return _sdk_client(self._endpoint.url, self._api_key, self._headers, http_client)
 
 
 def _sdk_client(
@@ -189,14 +195,16 @@ async def _stop_at_a_refusal(response: httpx2.Response) -> None:
 class _Exchange:
     """One request and its reply, within its time limits; the SDK's errors end here."""
 
-    __slots__ = ("_chunks", "_endpoint", "_limits", "_loop", "_patience")
+    __slots__ = ("_chunks", "_endpoint", "_is_aborted", "_limits", "_loop", "_patience", "_wait")
 
     def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
         self._endpoint = endpoint
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._patience = Patience(limits, self._loop.time())
+        self._wait = PatientWait(self._patience, self._loop)
         self._chunks: AsyncGenerator[bytes, None] | None = None
+        self._is_aborted = False
 
     async def fetch(
         self, transport: OpenAITransport, payload: bytes, hidden: Iterable[str]
@@ -206,7 +214,7 @@ class _Exchange:
         self._patience.headers_came()
         body = WholeBody()
         try:
-            async with asyncio.timeout_at(self._due()):
+            with self._wait:
                 while chunk := await self._read_some():
                     body.add(chunk)
         except _FOREIGN as exc:
@@ -218,7 +226,7 @@ class _Exchange:
     ) -> httpx2.Response:
         """Send the request; the reply, of which `read` then gives the body."""
         try:
-            async with asyncio.timeout_at(self._due()):
+            with self._wait:
                 response = await transport.post(payload, self._limits.connect_s)
         except _RefusedError as exc:
             refused = exc.response
@@ -235,9 +243,11 @@ class _Exchange:
         if reader.finished:
             self._patience.finish_came()
         try:
-            async with asyncio.timeout_at(self._due()):
+            with self._wait:
                 chunk = await self._read_some()
         except _FOREIGN as exc:
+            if self._is_aborted:
+                raise self._error(exc) from exc
             reader.fail(*self._breakage(exc), exc)
             return b""
         self._patience.bytes_came()
@@ -246,10 +256,9 @@ class _Exchange:
     async def drain(self) -> None:
         """Read to the body's formal end if that is near, so that the connection can be kept."""
         self._patience.drain()
-        with contextlib.suppress(*_FOREIGN):
-            async with asyncio.timeout_at(self._due()):
-                while await self._read_some():
-                    pass
+        with contextlib.suppress(*_FOREIGN), self._wait:
+            while await self._read_some():
+                pass
 
     async def close(self) -> None:
         """Close the connection, unless the body was read to its end and the pool has it back."""
@@ -257,13 +266,17 @@ class _Exchange:
             with contextlib.suppress(*_FOREIGN):
                 await self._chunks.aclose()
 
-    def _due(self) -> float:
-        return self._patience.due(self._loop.time())
+    def abort(self) -> None:
+        """Make the caller's wait, or its next one, end with a ClosedError."""
+        self._is_aborted = True
+        self._wait.bark()
 
     async def _read_some(self) -> bytes:
         return await anext(self._chunks, b"") if self._chunks is not None else b""
 
-    def _error(self, exc: Exception) -> ProviderError:
+    def _error(self, exc: Exception) -> XweError:
+        if self._is_aborted:
+            return ClosedError("The client was closed while the call ran.")
         if type(exc) is TimeoutError:
             return self._patience.ended(self._loop.time())[0]
         if self._chunks is not None:

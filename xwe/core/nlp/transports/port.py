@@ -1,8 +1,9 @@
 """What a transport is: one exchange with the provider, written for one side.
 
 A transport makes exactly one attempt. It knows nothing of retries, limits or caches: those are
-the call path's. It raises only the `ProviderError`s of `xwe.errors` (and lets `CancelledError`
-pass): foreign exceptions are mapped where they enter.
+the call path's. Of its provider it raises only the `ProviderError`s of `xwe.errors`: foreign
+exceptions are mapped where they enter. A request that cannot be sent is an `InvalidRequestError`,
+a transport that was closed a `ClosedError`, and `CancelledError` passes.
 """
 
 from collections.abc import AsyncGenerator, Generator
@@ -25,7 +26,7 @@ class AsyncTransport(Protocol):
         """
 
     async def aclose(self) -> None:
-        """Release the pooled connections. Idempotent."""
+        """Release the pooled connections; running calls end with `ClosedError`. Idempotent."""
 
 
 class BlockingTransport(Protocol):
@@ -40,4 +41,4 @@ class BlockingTransport(Protocol):
         """The reply in pieces; a generator whose `close()` closes the connection."""
 
     def close(self) -> None:
-        """Release the pooled connections. Idempotent."""
+        """Release the pooled connections; running calls go on to their end. Idempotent."""

@@ -47,11 +47,11 @@ class RequestsTransport:
     def __init__(
         self, endpoint: str, api_key: str, *, connect_s: float = 5.0, pool_size: int = 10
     ) -> None:
-        self.endpoint = Endpoint.parse(endpoint)
+        self._endpoint = Endpoint.parse(endpoint)
         self._headers = request_headers(api_key)
         self._api_key = api_key
         self._connect_s = connect_s
-        proxy = self.endpoint.proxy
+        proxy = self._endpoint.proxy
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._adapter = PatientAdapter(pool_connections=1, pool_maxsize=pool_size)
         self._closed = False
@@ -60,7 +60,7 @@ class RequestsTransport:
         """The whole reply; see `BlockingTransport`."""
         payload = build_payload(request, stream=False)
         hidden = hidden_texts(request, self._api_key)
-        exchange = _Exchange(self.endpoint, limits)
+        exchange = _Exchange(self._endpoint, limits)
         try:
             body = exchange.fetch(self, payload, hidden)
         finally:
@@ -73,7 +73,7 @@ class RequestsTransport:
         """The reply in pieces; see `BlockingTransport`."""
         payload = build_payload(request, stream=True)
         hidden = hidden_texts(request, self._api_key)
-        exchange = _Exchange(self.endpoint, limits)
+        exchange = _Exchange(self._endpoint, limits)
         reader = None
         try:
             response = exchange.open(self, payload, hidden)
@@ -97,7 +97,7 @@ class RequestsTransport:
             raise ClosedError("The client was closed; make a new one.")
         prepared = requests.PreparedRequest()
         prepared.method = "POST"
-        prepared.url = self.endpoint.url
+        prepared.url = self._endpoint.url
         prepared.headers = CaseInsensitiveDict(self._headers)
         prepared.headers["Content-Length"] = str(len(payload))
         prepared.body = payload
@@ -107,7 +107,7 @@ class RequestsTransport:
             prepared,
             stream=True,
             timeout=(connect_s, limits.total_s),
-            verify=self.endpoint.ca_bundle or True,
+            verify=self._endpoint.ca_bundle or True,
             proxies=self._proxies,
         )
 

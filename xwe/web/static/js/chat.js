@@ -1,23 +1,28 @@
-// The first page: questions, streamed answers, one conversation that lives as long as the page.
+// The chat: questions, live answers, and a conversation that lives as long as the tab.
 
-import { AnswerError, streamAnswer } from "./answer_stream.js";
 import { Composer } from "./composer.js";
+import { copy } from "./clipboard.js";
 import { Follow } from "./follow.js";
+import { LiveAnswer } from "./live_answer.js";
 import { recall, remember } from "./memory.js";
+import { AnswerError } from "./server.js";
 import { say } from "./texts.js";
 import { Turn } from "./turn.js";
 
-const TOKEN = "xwe.token";
+const CONVERSATION = "xwe.conversation";
 const HISTORY_TURNS = 20; // what a model is reminded of; a longer past costs more than it helps
 const COPIED_FOR_MS = 1600;
+const SAVE_EVERY_MS = 500; // a crash may cost that much; leaving the page costs nothing
 
 const byId = (id) => document.getElementById(id);
 const log = byId("log");
 const status = byId("status");
 const follow = new Follow(byId("scroll"), log, byId("newest"));
+const title = document.title;
 
 let turns = [];
-let running = null; // the AbortController of the answer that is coming
+let running = null; // {turn, live} of the answer that is coming
+let saving = 0;
 
 const composer = new Composer({
   form: byId("composer"),
@@ -25,59 +30,76 @@ const composer = new Composer({
   send: byId("send"),
   stop: byId("stop"),
   onSend: (prompt) => open(prompt),
-  onStop: () => running?.abort(),
+  onStop: () => running?.live.stop(),
 });
 
 function open(prompt) {
-  byId("welcome").hidden = true;
-  byId("new-chat").hidden = false;
-  const turn = new Turn(log, prompt, {
-    onRetry: () => again(turn),
-    onToken: (token) => remember(TOKEN, token),
-  });
+  const turn = new Turn(log, prompt, () => again(turn));
+  begin(turn);
+}
+
+function begin(turn) {
   turns.push(turn);
-  answer(turn);
+  showConversation(true);
+  turn.begin();
+  const live = new LiveAnswer({}, (lost) => connectionChanged(turn, lost));
+  show(turn, live, live.begin({ message: turn.prompt, messages: history(turn) }));
 }
 
 /** Ask once more; what came after the old answer was said to it, so it goes. */
 function again(turn) {
-  running?.abort();
-  const later = turns.splice(turns.indexOf(turn) + 1);
-  for (const gone of later) gone.remove();
-  answer(turn);
+  abandon();
+  const later = turns.splice(turns.indexOf(turn));
+  for (const gone of later.slice(1)) gone.remove();
+  begin(turn);
 }
 
-async function answer(turn) {
-  const controller = new AbortController();
-  running = controller;
+/** Nobody waits for the running answer any more. */
+function abandon() {
+  running?.live.stop();
+  running?.live.leave();
+  running = null;
+}
+
+async function show(turn, live, events) {
+  const mine = { turn, live };
+  running = mine;
   composer.running = true;
   status.textContent = say("answering");
-  turn.begin();
   follow.toNewest();
+  save();
   try {
-    const pieces = streamAnswer(turn.prompt, history(turn), {
-      signal: controller.signal,
-      token: recall(TOKEN),
-      onAccepted: () => turn.accepted(),
-    });
-    for await (const piece of pieces) turn.add(piece);
-    await turn.complete();
-    status.textContent = `${say("answered")} ${turn.text}`;
-  } catch (error) {
-    if (controller.signal.aborted) {
-      turn.stopped();
-      status.textContent = say("stopped");
-    } else {
-      if (!(error instanceof AnswerError)) console.error(error);
-      turn.failed(error instanceof AnswerError ? error : new AnswerError("internal"));
-      status.textContent = "";
+    for await (const event of events) {
+      if (running !== mine) return;
+      turn.accepted();
+      await turn.take(event);
+      saving ||= setTimeout(save, SAVE_EVERY_MS);
+      if (turn.isOver) break;
     }
+    if (running === mine && !turn.isOver) turn.failed(new AnswerError("interrupted"));
+  } catch (error) {
+    if (running !== mine) return;
+    if (!(error instanceof AnswerError)) console.error(error);
+    turn.failed(error instanceof AnswerError ? error : new AnswerError("internal"));
   } finally {
-    if (running === controller) {
+    if (running === mine) {
       running = null;
       composer.running = false;
+      announceEnd(turn);
+      save();
     }
   }
+}
+
+function announceEnd(turn) {
+  const said = { complete: `${say("answered")} ${turn.text}`, stopped: say("stopped") };
+  status.textContent = said[turn.state] ?? ""; // an error block announces itself
+  if (document.hidden) document.title = `● ${title}`;
+}
+
+function connectionChanged(turn, lost) {
+  turn.reconnecting = lost;
+  status.textContent = say(lost ? "reconnecting" : "reconnected");
 }
 
 /** What was said before this turn, without the turns that brought no answer. */
@@ -92,12 +114,44 @@ function history(turn) {
     ]);
 }
 
+function showConversation(exists) {
+  byId("welcome").hidden = exists;
+  byId("new-chat").hidden = !exists;
+}
+
+// The conversation and the place in the running answer are kept together, so that they always fit.
+function save() {
+  clearTimeout(saving);
+  saving = 0;
+  const live = running && { id: running.live.id, after: running.live.after };
+  remember(CONVERSATION, JSON.stringify({ turns: turns.map((turn) => turn.saved), live }));
+}
+
+function restore() {
+  const saved = JSON.parse(recall(CONVERSATION) ?? '{"turns": []}');
+  turns = saved.turns.map((each) => {
+    const turn = Turn.restore(log, each, () => again(turn));
+    return turn;
+  });
+  showConversation(turns.length > 0);
+  follow.toNewest();
+  const last = turns.at(-1);
+  if (!last || last.isOver) return;
+  if (!saved.live?.id) {
+    last.failed(new AnswerError("interrupted")); // it was left before the server had taken it
+    return;
+  }
+  const live = new LiveAnswer(saved.live, (lost) => connectionChanged(last, lost));
+  show(last, live, live.resume());
+}
+
 byId("new-chat").addEventListener("click", () => {
-  running?.abort();
+  abandon();
+  composer.running = false;
   turns = [];
   log.replaceChildren();
-  byId("welcome").hidden = false;
-  byId("new-chat").hidden = true;
+  showConversation(false);
+  save();
   composer.focus();
 });
 
@@ -117,8 +171,15 @@ byId("model-dialog").addEventListener("click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.isComposing && !byId("model-dialog").open) running?.abort();
+  const elsewhere = byId("model-dialog").open || byId("rail").matches(":popover-open");
+  if (event.key === "Escape" && !event.isComposing && !elsewhere) running?.live.stop();
 });
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) document.title = title;
+});
+
+addEventListener("pagehide", save);
 
 log.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-do^=copy]");
@@ -132,14 +193,4 @@ log.addEventListener("click", async (event) => {
   setTimeout(() => delete button.dataset.done, COPIED_FOR_MS);
 });
 
-async function copy(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // Without TLS, away from localhost, browsers keep the clipboard's own interface back.
-  const field = document.createElement("textarea");
-  field.value = text;
-  field.className = "visually-hidden";
-  document.body.append(field);
-  field.select();
-  document.execCommand("copy");
-  field.remove();
-}
+restore();

@@ -1,22 +1,44 @@
 // The page's texts, in the reader's language: the server has put them into the page as data.
 const { locale, texts } = JSON.parse(document.getElementById("texts").textContent);
 
-const figures = (digits) =>
-  new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
-const SHORT = figures(2);
-const LONG = figures(1);
+const formats = new Map();
 
-/** The text of that name, its {fields} filled in. */
+/** A number with so many digits behind the point, as the language writes it. */
+export function number(value, digits = 0) {
+  if (!formats.has(digits)) {
+    const bounds = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+    formats.set(digits, new Intl.NumberFormat(locale, bounds));
+  }
+  return formats.get(digits).format(value);
+}
+
+/** The text of that name ("system.live"), its {fields} filled in. */
 export function say(name, fields = {}) {
-  return texts[name].replace(/\{(\w+)\}/g, (_, field) => fields[field]);
+  const text = name.split(".").reduce((table, part) => table[part], texts);
+  return text.replace(/\{(\w+)\}/g, (_, field) => fields[field]);
 }
 
 /** Title and advice for an error's code; for a code that is new to this page, the general ones. */
 export function explain(code) {
-  return texts.errors[code] ?? texts.errors[code.startsWith("provider_") ? "provider_error" : "internal"];
+  const known = texts.errors[code];
+  return known ?? texts.errors[code.startsWith("provider_") ? "provider_error" : "internal"];
 }
 
-/** A duration as figures, without its unit. */
+/** A duration in milliseconds as seconds, without their unit. */
 export function seconds(milliseconds) {
-  return (milliseconds < 1000 ? SHORT : LONG).format(milliseconds / 1000);
+  return number(milliseconds / 1000, milliseconds < 10_000 ? 2 : 1);
+}
+
+/** A duration in seconds with its unit: milliseconds below one second, minutes beyond two. */
+export function duration(value) {
+  if (value < 0.00995) return say("milliseconds", { value: number(value * 1000, 1) });
+  if (value < 0.9995) return say("milliseconds", { value: number(value * 1000) });
+  if (value < 120) return say("seconds", { value: number(value, value < 9.95 ? 1 : 0) });
+  if (value < 7200) return say("minutes", { value: number(value / 60) });
+  return say("hours", { value: number(value / 3600) });
+}
+
+/** A time of day. */
+export function clock(secondsSinceEpoch) {
+  return new Date(secondsSinceEpoch * 1000).toLocaleTimeString(locale);
 }

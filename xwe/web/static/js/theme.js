@@ -22,7 +22,9 @@
     document.getElementById("theme").addEventListener("click", () => {
       const next = root.dataset.theme === "dark" ? "light" : "dark";
       try {
-        localStorage.setItem(KEY, next);
+        // Who chooses what the system has anyway follows the system again.
+        if ((next === "dark") === system.matches) localStorage.removeItem(KEY);
+        else localStorage.setItem(KEY, next);
       } catch {
         // It holds for this page then.
       }

@@ -14,6 +14,8 @@ URL = "https://api.example.com/v1/chat/completions"
 
 @pytest.fixture(autouse=True)
 def no_proxy_of_the_machines_own(monkeypatch):
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
     for name in ("http", "https", "all", "no"):
         monkeypatch.delenv(f"{name}_proxy", raising=False)
         monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
@@ -76,15 +78,32 @@ def test_a_proxy_that_is_not_spoken_is_refused_without_its_password(monkeypatch)
     assert "canary" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["two\nlines", "schlüssel", "tab\tbed", "\x00"])
+@pytest.mark.parametrize("key", ["", " ", "two\nlines", "schlüssel", "tab\tbed", "\x00"])
 def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key):
     with pytest.raises(SettingsError) as caught:
         request_headers(key)
-    assert key not in str(caught.value)
+    assert not key.strip() or key not in str(caught.value)
 
 
 def test_white_space_around_a_key_is_a_slip_of_the_pen():
     assert request_headers(" sk-1\n")["Authorization"] == "Bearer sk-1"
+
+
+def test_an_address_that_is_refused_is_shown_without_its_query():
+    with pytest.raises(SettingsError) as caught:
+        Endpoint.parse("api.example.com/v1?key=canary")
+    assert "canary" not in str(caught.value)
+
+
+def test_certificates_that_do_not_exist_are_found_out_at_the_start(monkeypatch, tmp_path):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(SettingsError, match="SSL_CERT_FILE"):
+        Endpoint.parse(URL)
+
+
+def test_certificates_may_be_a_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    assert Endpoint.parse(URL).tls_context() is not None
 
 
 def caused_by(cause):

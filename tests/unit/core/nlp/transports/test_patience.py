@@ -1,9 +1,11 @@
 """How long an attempt waits, by a clock that tests turn."""
 
+import asyncio
+
 import pytest
 
 from xwe.core.nlp.completion import TimeLimits
-from xwe.core.nlp.transports.patience import DRAIN_S, TAIL_S, Patience, Watchdog
+from xwe.core.nlp.transports.patience import DRAIN_S, TAIL_S, Patience, PatientWait, Watchdog
 from xwe.errors import ProviderTimeoutError
 
 LIMITS = TimeLimits(connect_s=1, first_token_s=10, idle_s=5, total_s=30)
@@ -56,6 +58,61 @@ def test_the_end_of_patience_says_which_limit_it_was():
     assert reason == "total"
 
 
+async def test_a_wait_that_lasts_too_long_ends_in_a_timeout_and_leaves_no_mark_on_its_task():
+    loop = asyncio.get_running_loop()
+    wait = PatientWait(Patience(TimeLimits(first_token_s=0.01), loop.time()), loop)
+    with pytest.raises(TimeoutError), wait:
+        await asyncio.Event().wait()
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_a_wait_that_was_timed_out_can_be_used_again():
+    loop = asyncio.get_running_loop()
+    patience = Patience(TimeLimits(first_token_s=0.01), loop.time())
+    wait = PatientWait(patience, loop)
+    with pytest.raises(TimeoutError), wait:
+        await asyncio.Event().wait()
+    patience.bytes_came()
+    with wait:
+        await asyncio.sleep(0)
+
+
+async def test_a_patience_that_grows_within_a_wait_is_heeded():
+    loop = asyncio.get_running_loop()
+    patience = Patience(TimeLimits(first_token_s=0.01, total_s=5), loop.time())
+    with PatientWait(patience, loop):
+        patience.headers_came()
+        await asyncio.sleep(0.05)
+
+
+async def test_who_is_cancelled_from_outside_at_the_moment_of_the_timeout_stays_cancelled():
+    loop = asyncio.get_running_loop()
+    wait = PatientWait(Patience(LIMITS, loop.time()), loop)
+    waiting = asyncio.Event()
+
+    async def wait_for_ever():
+        with wait:
+            waiting.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait_for_ever())
+    await waiting.wait()
+    wait.bark()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_barking_at_nobody_is_no_cancellation():
+    loop = asyncio.get_running_loop()
+    wait = PatientWait(Patience(LIMITS, loop.time()), loop)
+    wait.bark()
+    with wait:
+        await asyncio.sleep(0)
+    wait.bark()
+    await asyncio.sleep(0)
+
+
 class TurnedClock:
     """A loop's clock and timers, turned by hand."""
 
@@ -91,7 +148,7 @@ class Rex(Watchdog):
         super().__init__(patience, clock)
         self.barks = barks
 
-    def _bark(self):
+    def bark(self):
         self.barks.append(self._loop.now)
 
 
