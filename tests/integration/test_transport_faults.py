@@ -60,6 +60,18 @@ def test_a_whole_reply_that_stalls_ends_at_the_total_limit(transport, ask):
     assert "0.3 s" in error.message
 
 
+def test_a_whole_reply_that_has_begun_in_time_may_take_its_time(open_transport, wire, ask):
+    def script(_, connection):
+        reply = wire.reply(wire.completion())
+        connection.sendall(reply[:-1])
+        time.sleep(0.6)
+        connection.sendall(reply[-1:])
+
+    transport = open_transport(wire.serve(script).url)
+    limits = TimeLimits(first_token_s=0.3, idle_s=0.3, total_s=10)
+    assert transport.complete(ask(), limits).text == "hi"
+
+
 def test_a_byte_now_and_then_is_cut_at_the_total_limit(transport, ask):
     limits = TimeLimits(idle_s=5, total_s=0.5)
     request = ask(fault="drip", after_pieces=2, interval_s=0.02)
@@ -365,12 +377,14 @@ def test_a_body_in_garbled_chunks_is_no_reply(open_transport, wire, ask):
         return False
 
     transport = open_transport(wire.serve(script).url)
-    stream = transport.stream(ask())
+    # aiohttp closes the connection and does not tell its reader (3.14): the limits have to.
+    limits = TimeLimits(idle_s=0.3, total_s=0.6)
+    stream = transport.stream(ask(), limits)
     assert next(stream) == Delta("hi")
     was_read.set()
     with pytest.raises(StreamInterruptedError):
         next(stream)
-    assert isinstance(transport.failed_whole(ask()), ProviderError)
+    assert isinstance(transport.failed_whole(ask(), limits), ProviderError)
 
 
 def test_a_compressed_reply_that_nobody_asked_for_does_no_harm(open_transport, wire, ask):

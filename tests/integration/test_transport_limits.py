@@ -50,6 +50,7 @@ def test_a_line_of_50_mb_is_cut_at_1(transport, mock_server, ask):
     error, pieces = transport.failed_stream(request)
     assert isinstance(error, StreamInterruptedError)
     assert error.reason == "too_large"
+    assert f"more than {MB} bytes" in error.message
     assert len(pieces) == 2
     mock_server.wait_until(lambda: mock_server.requests[0].disconnected)
 

@@ -78,4 +78,5 @@ class Application(Flask):
 
 def current_application() -> Application:
     """The application that handles this request."""
-    return cast("Application", current_app)
+    # Itself, not the proxy: a stream outlives the request's context.
+    return cast("Application", current_app._get_current_object())  # type: ignore[attr-defined] # noqa: SLF001 - Flask's documented way

@@ -44,6 +44,9 @@ ACCEPTED_AT_ONCE = 64
 # A quick stop leaves requests this long to end; joining their threads could take for ever.
 QUICK_STOP_S = 1.0
 
+# The application's connections are closed politely, but the master waits only so long.
+CLOSE_WITHIN_S = 1.0
+
 _NOBODY_WAITS = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM_PAUSE_S = 0.05
@@ -170,6 +173,16 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn carries no types
         self.poller.unregister(conn.sock)
         self.nr_conns -= 1
         conn.close()
+
+    def run(self) -> None:
+        """Serve until the end, then let the application release what it holds."""
+        super().run()
+        close = getattr(self.wsgi, "close", None)
+        if close is not None:
+            # In a thread that nobody waits long for: a call that hangs must not hold up the end.
+            closing = threading.Thread(target=close, name="xwe-close", daemon=True)
+            closing.start()
+            closing.join(CLOSE_WITHIN_S)
 
     def is_parent_alive(self) -> bool:
         """Whether the master is still there; without it, this worker drains like after SIGTERM."""

@@ -68,8 +68,8 @@ class WebSocket:
         self._incoming = bytearray()
         self._messages: list[str] = []
         self._waker, self._woken = socket.socketpair()
-        self._waker.setblocking(False)
-        self._woken.setblocking(False)
+        self._waker.settimeout(0.0)
+        self._woken.settimeout(0.0)
         self._selector = selectors.DefaultSelector()
         self._selector.register(connection, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
@@ -232,8 +232,8 @@ class _Conversation:
             return b""  # makes the server write the head
         try:
             self._converse()
-        except ConnectionError:
-            pass
+        except OSError:  # the client has gone, or it was told goodbye
+            log.debug("Request %s: the WebSocket has ended", request_id.get())
         except Exception:
             log.exception("Request %s: the WebSocket broke", request_id.get())
         # Not an ordinary end: after it the server would wait for another HTTP request.

@@ -15,7 +15,7 @@ over one connection at the same time.
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Blueprint, Response, request
@@ -23,13 +23,15 @@ from websockets.frames import CloseCode
 
 from xwe.errors import InvalidRequestError, SaturatedError, StreamGapError
 from xwe.streams.live_stream import LiveStream, StreamReader
-from xwe.streams.notifications import Subscription
 from xwe.web import schemas
 from xwe.web.application import Application, calls_model, current_application
 from xwe.web.bodies import parse_object
 from xwe.web.errors import report
 from xwe.web.routes.generations import OWNER, begin_asked
 from xwe.web.websocket import WebSocket, WebSocketResponse, event_frame
+
+if TYPE_CHECKING:
+    from xwe.streams.notifications import Subscription
 
 blueprint = Blueprint("websocket", __name__)
 
@@ -131,11 +133,7 @@ class Dialogue:
     def _rejoin(self, said: Mapping[str, Any]) -> dict[str, Any]:
         stream = self._app.services.streams.find(_stream_of(said), OWNER)
         after = said.get("after", 0)
-        if (
-            isinstance(after, bool)
-            or not isinstance(after, int)
-            or not 0 <= after < _LARGEST_NUMBER
-        ):
+        if type(after) is not int or not 0 <= after < _LARGEST_NUMBER:
             raise InvalidRequestError("after must be an event's number.", field="after")
         if stream.stream_id not in self._readers:
             self._refuse_too_many()

@@ -108,8 +108,8 @@ class DeltaReader:
             reason: the same, as `StreamInterruptedError` names it.
             cause: the foreign exception behind it.
         """
-        was_done, self.done = self.done, True
-        if was_done or self.finished:
+        self.done = True
+        if self.finished:
             return
         if cause is not None:
             error.__cause__ = cause

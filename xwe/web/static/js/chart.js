@@ -1,12 +1,12 @@
 // Small line charts in SVG: a time axis of the last minutes, round values, one or two lines that
 // differ in more than their colour.
 
-import { ticks } from "./scale.js";
+import { tickStep } from "./scale.js";
 import { clock, say } from "./texts.js";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const HEIGHT = 148;
-const MARGIN = { top: 10, right: 10, bottom: 24, left: 52 };
+const MARGIN = { top: 10, right: 10, bottom: 24, left: 64 };
 const Y_TICKS = 3;
 
 /**
@@ -71,14 +71,15 @@ export class Chart {
   }
 
   #scale(width, highest) {
-    const values = ticks(highest * 1.04, Y_TICKS);
-    const top = Math.max(highest * 1.04, values.values.at(-1));
+    const step = tickStep(highest, Y_TICKS);
+    const count = Math.ceil(highest / step - 1e-9);
+    const top = count * step;
     const steps = this.#history.at.length - 1;
     const inner = { width: width - MARGIN.left - MARGIN.right };
     inner.height = HEIGHT - MARGIN.top - MARGIN.bottom;
     return {
       steps,
-      ticks: values,
+      ticks: Array.from({ length: count + 1 }, (_, n) => n * step),
       x: (index) => MARGIN.left + (inner.width * index) / steps,
       y: (value) => HEIGHT - MARGIN.bottom - (inner.height * value) / top,
       index: (x) => Math.round(((x - MARGIN.left) / inner.width) * steps),
@@ -86,11 +87,11 @@ export class Chart {
   }
 
   #yAxis(scale, width) {
-    return scale.ticks.values.flatMap((value) => {
+    return scale.ticks.flatMap((value) => {
       const y = scale.y(value);
       const line = { x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y };
       const text = element("text", { x: MARGIN.left - 8, y: y + 4, class: "tick-y" });
-      text.textContent = this.#options.format(value);
+      text.textContent = value ? this.#options.format(value) : "0";
       return [element("line", { ...line, class: value ? "grid" : "base" }), text];
     });
   }

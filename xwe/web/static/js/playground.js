@@ -117,6 +117,7 @@ async function start() {
   for (const board of Object.values(boards)) board.prepare(mine.users);
   byId("trouble").replaceChildren();
   byId("figures").hidden = true;
+  delete byId("verdict").dataset.state;
   byId("verdict").textContent = say("playground.running", { users: mine.users });
   setRunning(true);
   const frame = () => {
@@ -135,7 +136,7 @@ async function start() {
 function conclude() {
   const { atOnce, inTurn, users: count } = race;
   const fields = { users: count, at_once: seconds(atOnce.lastMs), in_turn: seconds(inTurn.lastMs) };
-  byId("race").dataset.state = "measured";
+  byId("verdict").dataset.state = "measured";
   if (atOnce.areAllAnswered && inTurn.areAllAnswered) {
     const ratio = number(inTurn.lastMs / atOnce.lastMs, 1);
     byId("verdict").textContent = say("playground.verdict", { ...fields, ratio });

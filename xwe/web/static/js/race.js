@@ -51,8 +51,9 @@ export class Runners {
 /** Both ways on one clock; `elapsedMs` runs until both have ended. */
 export class Race {
   #message;
-  #startedAt = performance.now();
+  #startedAt = null;
   #controller = new AbortController();
+  #warmUp = new Run();
 
   constructor(users, message) {
     this.users = users;
@@ -62,7 +63,7 @@ export class Race {
   }
 
   get elapsedMs() {
-    return performance.now() - this.#startedAt;
+    return this.#startedAt === null ? 0 : performance.now() - this.#startedAt;
   }
 
   get isStopped() {
@@ -71,7 +72,8 @@ export class Race {
 
   /** The first thing that went wrong, if anything has. */
   get error() {
-    return [...this.atOnce.failed, ...this.inTurn.failed][0]?.error ?? null;
+    const runs = [this.#warmUp, ...this.atOnce.runs, ...this.inTurn.runs];
+    return runs.find((run) => run.error !== null)?.error ?? null;
   }
 
   stop() {
@@ -80,7 +82,10 @@ export class Race {
 
   /** Resolves when every user has an answer, or the race has been stopped. */
   async run() {
-    await Promise.all([this.#runAtOnce(), this.#runInTurn()]);
+    await this.#ask(this.#warmUp, "same-origin");
+    if (!this.#warmUp.isAnswered) return;
+    this.#startedAt = performance.now();
+    await Promise.all([this.#runInTurn(), this.#runAtOnce()]);
   }
 
   async #runAtOnce() {

@@ -2,16 +2,15 @@
 
 import { Chart } from "./chart.js";
 import { AnswerError, ask } from "./server.js";
-import { duration, explain, number, say } from "./texts.js";
+import { duration, explain, number, say, short } from "./texts.js";
 import { trouble } from "./trouble.js";
 
 const EVERY_MS = 2_000;
 
 const byId = (id) => document.getElementById(id);
 const page = byId("main");
-const share = (value) => say("system.share", { value: number(100 * value, value < 0.0995 ? 1 : 0) });
-const count = (value) => number(value, Number.isInteger(value) ? 0 : 1);
-const rate = (value) => say("system.per_second", { value: number(value, value < 9.95 ? 1 : 0) });
+const share = (value) => say("system.share", { value: short(100 * value) });
+const rate = (value) => say("system.per_second", { value: short(value) });
 const label = (name) => say(`system.series.${name}`);
 
 const CHARTS = {
@@ -36,7 +35,7 @@ const CHARTS = {
       { key: "in_flight", label: label("in_flight") },
       { key: "waiting", label: label("waiting") },
     ],
-    format: count,
+    format: short,
     atLeast: 3,
   },
   rate: {
@@ -111,7 +110,8 @@ function showTiles({ now, limits, recent, workers }) {
   const places = limits.in_flight * workers.length;
   const queue = limits.waiting * workers.length;
   tile("in_flight", number(now.in_flight), say("system.of_places", { value: number(places) }));
-  tile("waiting", number(now.waiting), say("system.of_queue", { value: number(queue) }));
+  const refused = now.refused && say("system.refused", { value: number(now.refused) });
+  tile("waiting", number(now.waiting), refused || say("system.of_queue", { value: number(queue) }));
   const threads = say("system.threads", { value: number(now.threads_busy) });
   tile("requests", rate(recent.requests_per_s), threads);
   tile("lag", duration(now.loop_lag_s), "");

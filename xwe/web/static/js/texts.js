@@ -29,11 +29,15 @@ export function seconds(milliseconds) {
   return number(milliseconds / 1000, milliseconds < 10_000 ? 2 : 1);
 }
 
+/** As many digits as say something: none for whole or large numbers, else one. */
+export function short(value) {
+  return number(value, Number.isInteger(value) || value >= 9.95 ? 0 : 1);
+}
+
 /** A duration in seconds with its unit: milliseconds below one second, minutes beyond two. */
 export function duration(value) {
-  if (value < 0.00995) return say("milliseconds", { value: number(value * 1000, 1) });
-  if (value < 0.9995) return say("milliseconds", { value: number(value * 1000) });
-  if (value < 120) return say("seconds", { value: number(value, value < 9.95 ? 1 : 0) });
+  if (value < 0.9995) return say("milliseconds", { value: short(value * 1000) });
+  if (value < 120) return say("seconds", { value: short(value) });
   if (value < 7200) return say("minutes", { value: number(value / 60) });
   return say("hours", { value: number(value / 3600) });
 }

@@ -124,9 +124,10 @@ def test_a_break_is_told_as_it_is_before_the_first_piece_and_as_an_interruption_
     assert "slow" in failure(after).message
 
 
-def test_only_the_first_failure_counts():
+def test_what_comes_after_a_failure_is_not_read_any_more():
     reader, _ = read(piece("a"))
     reader.fail(ProviderTimeoutError("slow"), "idle")
+    assert reader.feed(piece("b")) == []
     assert reader.feed(b"") == []
     assert failure(reader).reason == "idle"
 
