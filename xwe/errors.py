@@ -195,7 +195,8 @@ class StructuredReplyError(ProviderBadReplyError):
 class StreamInterruptedError(ProviderError):
     """The model's stream ended before its end; what came until then stands.
 
-    `reason` is one of "idle", "reset", "truncated", "too_large", "total".
+    `reason` is one of "idle", "reset", "truncated", "too_large", "total" and "error" (the provider
+    said so in mid-stream).
     """
 
     code = "stream_interrupted"

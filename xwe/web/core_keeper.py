@@ -24,6 +24,7 @@ WORTH_A_MOVE = 0.25
 FREE_THREADS = "xwe-free"
 
 _STAT = Path("/proc/stat")
+_THREADS = Path("/proc/self/task")
 _IDLE_FIELDS = slice(3, 5)  # idle and iowait
 
 
@@ -83,10 +84,14 @@ class CoreKeeper:
                 self._hold()
 
     def _hold(self) -> None:
-        for thread in threading.enumerate():
-            if thread.native_id is not None and not thread.name.startswith(FREE_THREADS):
+        threads = threading.enumerate()
+        free = {t.native_id for t in threads if t.name.startswith(FREE_THREADS)}
+        # Not by their native_id: the main thread's is still the parent's after a fork.
+        for task in _THREADS.iterdir():
+            thread_id = int(task.name)
+            if thread_id not in free:
                 try:
-                    os.sched_setaffinity(thread.native_id, {self._core})
+                    os.sched_setaffinity(thread_id, {self._core})
                 except OSError:  # it has just ended, or the core was taken from us meanwhile
                     continue
 

@@ -1,5 +1,8 @@
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -46,8 +49,8 @@ def test_threads_are_held_together_but_for_the_free_ones() -> None:
         assert os.sched_getaffinity(ids["held"]) == {sorted(before)[1 % len(before)]}
         assert os.sched_getaffinity(ids[f"{FREE_THREADS}-1"]) == before
     finally:
-        for thread_id in (0, ids["held"]):
-            os.sched_setaffinity(thread_id, before)
+        for task in Path("/proc/self/task").iterdir():
+            os.sched_setaffinity(int(task.name), before)
         done.set()
         for thread in threads:
             thread.join(5)
@@ -59,3 +62,22 @@ def test_every_usable_core_has_its_time() -> None:
     times = core_times(cores)
     assert set(times) == cores
     assert all(seconds > 0 for seconds in times.values())
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
+def test_the_child_of_a_fork_is_held_and_its_parent_is_not() -> None:
+    script = (
+        "import os\n"
+        "from xwe.web.core_keeper import CoreKeeper\n"
+        "before = len(os.sched_getaffinity(0))\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    CoreKeeper(0).start()\n"
+        "    os._exit(len(os.sched_getaffinity(0)) != 1)\n"
+        "held = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
+        "print(held, len(os.sched_getaffinity(0)) == before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True
+    )
+    assert done.stdout.split() == ["True", "True"]

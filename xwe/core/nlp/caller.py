@@ -32,6 +32,8 @@ from xwe.errors import ClosedError, DeadlineExceededError
 T = TypeVar("T")
 
 BLOCKING_TRANSPORT = "requests"
+# The pool's threads are few, but any number of a caller's own may ask at once.
+KEPT_CONNECTIONS = 100
 # A transport's connections are closed politely, but nobody waits longer than this for it.
 CLOSE_WITHIN_S = 5.0
 
@@ -202,7 +204,7 @@ class Caller:
                         self._endpoint,
                         self._api_key,
                         connect_s=self._policy.phases.connect_s,
-                        pool_size=AsyncConfig.get_worker_count(),
+                        pool_size=KEPT_CONNECTIONS,
                     )
                 else:
                     native = cast("BlockingTransport", self._transport)

@@ -1,4 +1,4 @@
-"""The first page in a real browser, on the real server and a scripted model."""
+"""The chat in a real browser, on the real server and a scripted model."""
 
 import re
 from collections.abc import Callable
@@ -82,23 +82,6 @@ def test_characters_stay_whole_however_the_wire_cuts_them(
     expect(prose(page)).to_have_text(POEM)
 
 
-def test_half_a_character_waits_for_its_other_half(
-    open_page: Callable[..., Page],
-    relay: Callable[..., Any],
-    app_server: Any,
-    mock_server: MockServer,
-) -> None:
-    """The wire stops in the middle of a character until the page has shown the one before it."""
-    mock_server.script(Behaviour(text="雾从江心"))
-    wire = relay(app_server.url, stop_within="从")
-    page = open_page(wire.url)
-    ask(page, "写诗")
-    expect(prose(page)).to_have_text("雾")
-    wire.go_on()
-    answer(page, "complete")
-    expect(prose(page)).to_have_text("雾从江心")
-
-
 def test_an_example_asks_itself(page: Page, mock_server: MockServer) -> None:
     page.locator(".example").first.click()
     answer(page, "complete")
@@ -158,6 +141,22 @@ def test_stop_works_before_the_first_word(page: Page, mock_server: MockServer) -
     stopped.locator("[data-do=again]").click()
     answer(page, "complete")
     expect(prose(page)).to_have_text("好了")
+
+
+# --- reasoning ---
+
+
+def test_reasoning_is_folded_away_and_can_be_read(page: Page, mock_server: MockServer) -> None:
+    mock_server.script(Behaviour(text="好了", reasoning="先想一想。"))
+    ask(page, "写诗")
+    answer(page, "complete")
+    expect(prose(page)).to_have_text("好了")
+    reasoning = page.locator(".reasoning")
+    expect(reasoning.locator("summary")).to_contain_text("思考了")
+    expect(reasoning.locator(".reasoning-text")).to_be_hidden()
+    reasoning.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(reasoning.locator(".reasoning-text")).to_have_text("先想一想。")
 
 
 # --- errors ---
@@ -301,77 +300,7 @@ def test_a_reader_above_is_left_in_peace(page: Page, mock_server: MockServer) ->
     assert scroll.evaluate("s => s.scrollHeight - s.scrollTop - s.clientHeight") < 2
 
 
-# --- both languages, on wide and narrow screens ---
-
-
-@pytest.mark.parametrize(
-    "language",
-    [
-        ("zh-CN", "今天想聊点什么？", "模型服务拒绝了密钥"),
-        ("en-GB", "What would you like to ask?", "The model's provider refused the key"),
-    ],
-    ids=["zh", "en"],
-)
-@pytest.mark.parametrize("width", [1280, 390, 320])
-def test_the_page_fits_and_speaks_the_readers_language(
-    open_page: Callable[..., Page],
-    app_server: Any,
-    mock_server: MockServer,
-    language: tuple[str, str, str],
-    width: int,
-) -> None:
-    locale, heading, complaint = language
-    page = open_page(app_server.url, locale=locale, width=width, height=700)
-    expect(page.locator("h2").first).to_have_text(heading)
-    assert_fits(page)
-    long_word = "x" * 300
-    mock_server.script(Behaviour(text=f"{POEM}\n\n{long_word}\n\n```\n{long_word}\n```"))
-    ask(page, long_word)
-    answer(page, "complete")
-    assert_fits(page)
-    assert page.problems == []
-
-    mock_server.script(Behaviour(fault="status", status=401))
-    ask(page, "错误")
-    expect(answer(page, "failed").locator(".trouble-title")).to_have_text(complaint)
-    assert_fits(page)
-    page.click("#about-model")
-    expect(page.locator("#model-dialog")).to_be_visible()
-    assert_fits(page)
-
-
-def assert_fits(page: Page) -> None:
-    """Nothing scrolls sideways, the page itself not at all, and fingers hit what they aim at."""
-    size = page.evaluate(
-        "() => { const r = document.documentElement;"
-        " return [r.scrollWidth - r.clientWidth, r.scrollHeight - r.clientHeight]; }"
-    )
-    assert size == [0, 0]
-    small = page.locator("button:visible, a.button:visible, .brand, input:visible").evaluate_all(
-        """all => all
-          .filter((target) => !target.classList.contains("link")) // within a line of text
-          .map((target) => [target.id || target.className, target.getBoundingClientRect()])
-          .filter(([, box]) => Math.min(box.width, box.height) < 43.9)
-          .map(([name]) => name)"""
-    )
-    assert small == []
-
-
-def test_language_and_theme_are_the_readers_choice(
-    open_page: Callable[..., Page], app_server: Any
-) -> None:
-    page = open_page(app_server.url, locale="en-GB")
-    page.click(".languages a")
-    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
-    page.goto(app_server.url)
-    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
-
-    expect(page.locator("html")).to_have_attribute("data-theme", "light")
-    page.click("#theme")
-    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    page.reload()
-    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    assert page.problems == []
+# --- about the model ---
 
 
 def test_the_demo_says_that_it_is_one_and_how_to_change_that(page: Page) -> None:
