@@ -61,8 +61,8 @@ class WebSocket:
         if connection is None:
             raise InvalidRequestError("This server does not hand over its connections.")
         self._connection = connection
-        self._protocol = ServerProtocol(max_size=max_bytes)
-        self.headers = self._shake_hands(environ)
+        self.headers = _shake_hands(environ)
+        self._protocol = ServerProtocol(state=State.OPEN, max_size=max_bytes)
         self._heartbeat_s = heartbeat_s
         self._heard_at = self._pinged_at = time.monotonic()
         self._incoming = bytearray()
@@ -73,19 +73,6 @@ class WebSocket:
         self._selector = selectors.DefaultSelector()
         self._selector.register(connection, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
-
-    def _shake_hands(self, environ: WSGIEnvironment) -> dict[str, str]:
-        headers = Headers()
-        for name in _HANDSHAKE_HEADERS:
-            value = environ.get("HTTP_" + name.upper().replace("-", "_"))
-            if value is not None:
-                headers[name] = value
-        reply = self._protocol.accept(Request(environ["PATH_INFO"], headers))
-        if self._protocol.handshake_exc is not None:
-            raise InvalidRequestError(f"This is no WebSocket: {self._protocol.handshake_exc}.")
-        self._protocol.send_response(reply)
-        self._protocol.data_to_send()  # the WSGI server writes it
-        return dict(reply.headers.raw_items())
 
     def wake(self) -> None:
         """Make `receive` return. From any thread; does not block."""
@@ -188,6 +175,20 @@ class WebSocket:
             self._connection.sendall(data)
         if b"" in writes:  # the protocol's sign for its side's end
             self._connection.shutdown(socket.SHUT_WR)
+
+
+def _shake_hands(environ: WSGIEnvironment) -> dict[str, str]:
+    """The headers of the 101, which the WSGI server writes."""
+    headers = Headers()
+    for name in _HANDSHAKE_HEADERS:
+        value = environ.get("HTTP_" + name.upper().replace("-", "_"))
+        if value is not None:
+            headers[name] = value
+    handshake = ServerProtocol()
+    reply = handshake.accept(Request(environ["PATH_INFO"], headers))
+    if handshake.handshake_exc is not None:
+        raise InvalidRequestError(f"This is no WebSocket: {handshake.handshake_exc}.")
+    return dict(reply.headers.raw_items())
 
 
 class WebSocketResponse(Response):

@@ -38,15 +38,15 @@ class Call(ABC, Generic[T]):
             return
         try:
             task = loop.create_task(self._coro, context=self._context)
-        except TypeError as error:  # not a coroutine
+        except Exception as error:  # noqa: BLE001 - not a coroutine; whatever it is, it is the caller's
             self.fail(error)
             return
         self._waited_for = waited_for
         waited_for.add(self)
         self._task = task
         # A callback, not a coroutine around this one: it also runs for a task that was cancelled
-        # before its first step.
-        task.add_done_callback(self._end)
+        # before its first step. Its context is the call's: this turn may be another caller's.
+        task.add_done_callback(self._end, context=self._context)
 
     def turn_away(self, error: BaseException) -> None:
         """Answer with `error` instead of beginning; on any thread."""

@@ -13,6 +13,7 @@ import contextlib
 import contextvars
 import logging
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Coroutine
@@ -230,6 +231,8 @@ class LoopThread:
         with self._starting:
             if self._closed:
                 raise ClosedError("The event loop has been closed.")
+            if sys.is_finalizing():  # a thread that is started now never runs
+                raise ClosedError("The interpreter ends.")
             if self._loop is None:
                 loop = _new_event_loop()
                 thread = threading.Thread(

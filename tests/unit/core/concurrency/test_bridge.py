@@ -168,6 +168,12 @@ def test_an_awaitable_that_is_no_coroutine_is_awaited_too(enabled):
     assert run_async_in_sync(Answer()) == 42
 
 
+async def test_a_future_of_another_loop_is_an_error_instead_of_a_hang():
+    foreign = asyncio.get_running_loop().create_future()
+    with pytest.raises(RuntimeError, match="different loop"):
+        await asyncio.to_thread(run_async_in_sync, foreign)
+
+
 def test_what_cannot_be_awaited_is_refused_at_once(enabled):
     with pytest.raises(TypeError, match="awaitable is needed, not 3"):
         run_async_in_sync(3)

@@ -47,6 +47,19 @@ next(left)
         ["closed"],
     ),
     "an iterator that was never read": ("left = iterate_in_sync(numbers())", []),
+    "an iterator that was never read and has to be closed": (
+        """
+class Source:
+    def __aiter__(self):
+        return self
+
+    async def aclose(self):
+        print("closed too late to matter")
+
+left = iterate_in_sync(Source())
+""",
+        [],
+    ),
     "an iterator in a circle of garbage": (
         """
 circle = [iterate_in_sync(numbers())]

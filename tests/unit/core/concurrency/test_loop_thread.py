@@ -353,6 +353,26 @@ def test_a_submitted_coroutine_that_is_cancelled_cancels_its_future(thread):
         thread.submit(give_up()).result(20)
 
 
+def test_what_follows_a_future_sees_the_context_of_its_submitter(thread):
+    """Calls that came together begin in one turn of the loop, which is one caller's."""
+    seen, done = {}, threading.Semaphore(0)
+
+    def submit(number):
+        user.set(f"user {number}")
+        future = thread.submit(echo(number))
+        future.add_done_callback(look)
+
+    def look(future):
+        seen[future.result()] = user.get()
+        done.release()
+
+    with Held(thread):
+        in_threads(4, submit)
+    for _ in range(4):
+        assert done.acquire(timeout=20)
+    assert seen == {number: f"user {number}" for number in range(4)}
+
+
 def test_submit_may_be_called_on_the_loops_own_thread(thread):
     async def outer():
         return await asyncio.wrap_future(thread.submit(echo(7)))

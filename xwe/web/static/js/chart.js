@@ -60,7 +60,9 @@ export class Chart {
       "aria-label": this.#summary(columns),
     });
     svg.append(...this.#yAxis(scale, width), ...this.#xAxis(scale));
-    columns.forEach((column, index) => svg.append(...drawLine(column, index, scale)));
+    // The first line is the main one: it lies above the other.
+    const drawn = columns.map((column, index) => drawLine(column, index, scale));
+    svg.append(...drawn.reverse().flat());
     if (this.#pointed !== null) {
       const x = scale.x(this.#pointed);
       const guide = { x1: x, x2: x, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom, class: "guide" };
@@ -107,7 +109,7 @@ export class Chart {
       const text = element("text", { x, y: HEIGHT - 6, class: kind });
       text.textContent = ago === 0 ? say("system.now") : say("system.ago", { minutes: ago });
       // On a narrow plot every other label would run into its neighbour.
-      if (ago % 2 === 1 && scale.x(60 / this.#history.step_s) - MARGIN.left < 78) return null;
+      if (ago % 2 === 1 && scale.x(60 / this.#history.step_s) - MARGIN.left < 60) return null;
       return text;
     }).filter(Boolean);
   }

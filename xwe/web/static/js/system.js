@@ -105,7 +105,7 @@ function show(status) {
   page.setAttribute("aria-busy", "false");
 }
 
-function showTiles({ now, limits, recent, workers }) {
+function showTiles({ now, limits, recent, history, workers }) {
   const failed = Object.values(recent.failures).reduce((sum, each) => sum + each, 0);
   const places = limits.in_flight * workers.length;
   const queue = limits.waiting * workers.length;
@@ -114,7 +114,8 @@ function showTiles({ now, limits, recent, workers }) {
   tile("waiting", number(now.waiting), refused || say("system.of_queue", { value: number(queue) }));
   const threads = say("system.threads", { value: number(now.threads_busy) });
   tile("requests", rate(recent.requests_per_s), threads);
-  tile("lag", duration(now.loop_lag_s), "");
+  const worst = duration(Math.max(now.loop_lag_s, ...history.loop_lag_s));
+  tile("lag", duration(now.loop_lag_s), say("system.worst", { value: worst }));
   percentiles("first_token", recent.first_token_s, "no_streams");
   percentiles("total", recent.total_s, "no_calls");
   tile("failures", number(failed), say("system.of_calls", { value: number(recent.calls) }));
