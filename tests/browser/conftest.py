@@ -159,6 +159,7 @@ def _install_axe() -> str | None:
         return "npm is not installed"
     AXE_FOLDER.mkdir(parents=True, exist_ok=True)
     command = ["npm", "install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"]
+    command.append("--fetch-retries=0")
     try:
         done = subprocess.run(
             [*command, "--prefix", str(AXE_FOLDER), AXE],

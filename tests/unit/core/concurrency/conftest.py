@@ -12,6 +12,8 @@ import threading
 
 import pytest
 
+from xwe.core.concurrency.loop_thread import LoopThread
+
 
 class VirtualSelector(selectors.SelectSelector):
     """Passes the time at once when there is nothing else to do."""
@@ -98,3 +100,88 @@ def ctrl_c():
             signal.signal(signal.SIGINT, before)
 
     return interrupt_after
+
+
+@pytest.fixture
+def thread():
+    """A loop thread of the test's own."""
+    thread = LoopThread()
+    yield thread
+    thread.close()
+
+
+class Waiting:
+    """A coroutine that waits for ever, and tells when it began and how it ended."""
+
+    def __init__(self):
+        self.begun, self.ended = threading.Event(), threading.Event()
+        self.error = None
+
+    async def run(self):
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        except BaseException as error:
+            self.error = error
+            raise
+        finally:
+            await asyncio.sleep(0)  # a clean-up that takes a turn of the loop
+            self.ended.set()
+
+
+class Held:
+    """Keeps a loop's thread for the length of a `with`."""
+
+    def __init__(self, thread):
+        self._thread, self._held, self._go = thread, threading.Event(), threading.Event()
+
+    def _hold(self):
+        self._held.set()
+        assert self._go.wait(20)
+
+    def __enter__(self):
+        self._thread.loop.call_soon_threadsafe(self._hold)
+        assert self._held.wait(20)
+        return self
+
+    def __exit__(self, *_):
+        self._go.set()
+
+
+def run_in_threads(count, func):
+    """What `func(number)` returned or raised in each of `count` threads that begin together."""
+    together = threading.Barrier(count)
+    outcomes = [None] * count
+
+    def run(number):
+        together.wait(20)
+        try:
+            outcomes[number] = func(number)
+        except BaseException as error:  # noqa: BLE001 - it is the outcome
+            outcomes[number] = error
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(20)
+        assert not each.is_alive(), "a thread hangs"
+    return outcomes
+
+
+@pytest.fixture
+def new_work():
+    """Makes coroutines that wait for ever, and tell when they began and how they ended."""
+    return Waiting
+
+
+@pytest.fixture
+def hold():
+    """Keeps the thread of a loop busy for the length of a `with`."""
+    return Held
+
+
+@pytest.fixture
+def in_threads():
+    """What a function returned or raised in each of so many threads that begin together."""
+    return run_in_threads
