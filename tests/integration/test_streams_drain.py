@@ -68,7 +68,7 @@ def test_new_work_is_refused_at_once_while_the_old_goes_on(draining, mock_server
         idle.response.read()
         asked = len(mock_server.requests)
         server.process.send_signal(signal.SIGTERM)
-        with pytest.raises(ConnectionRefusedError):
+        with pytest.raises(ConnectionError):
             _knock_until_refused(server)
         idle.connection.request("POST", "/api/llm/stream", b'{"message": "hi"}')
         response = idle.connection.getresponse()

@@ -246,7 +246,8 @@ def test_places_are_given_back_on_every_way_out(serve, mock_server):
 @pytest.mark.parametrize("switch", [{"LLM_TRANSPORT": "requests"}, {"LLM_ASYNC_ENABLED": "false"}])
 def test_answers_live_side_by_side_where_each_call_blocks_a_thread(serve, mock_server, switch):
     """One model is silent; the other answer is not held up by it, and the silent one is stopped."""
-    server = serve(**switch)
+    # A blocked thread hears of nothing: the process waits for it at its end.
+    server = serve(LLM_IDLE_TIMEOUT="3", **switch)
     mock_server.script(SILENT, Behaviour(text=TEXT))
     with reading(server.url, message="hi") as silent:
         silent.until("text-delta")
@@ -254,3 +255,20 @@ def test_answers_live_side_by_side_where_each_call_blocks_a_thread(serve, mock_s
             assert text_of(list(quick)) == TEXT
         assert stop(server, silent.stream_id)[0] == 200
         assert kinds_of(list(silent))[-1] == "abort"
+
+
+def test_an_answers_own_routes_ask_for_the_same_as_those_that_begin_one(serve, mock_server):
+    """In login mode its name alone opens nothing; nor does a page of another site get at it."""
+    server = serve(XWE_ACCESS="login", XWE_API_TOKEN="sesame-sesame-sesame")
+    token = {"Authorization": "Bearer sesame-sesame-sesame"}
+    mock_server.script(Behaviour(text="hi"))
+    with reading(server.url, headers=token, message="hi") as reader:
+        seen = list(reader)
+    events, end = (f"/api/generations/{reader.stream_id}/{what}" for what in ("events", "stop"))
+    for foreign, status in (({}, 401), ({"Origin": "https://evil.example"}, 403)):
+        with reading(server.url, events, foreign) as refused:
+            assert refused.response.status == status
+        assert post(server.url, end, headers=foreign)[0] == status
+    with reading(server.url, events, token) as again:
+        assert list(again) == seen
+    assert post(server.url, end, headers=token)[0] == 200

@@ -33,5 +33,5 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         *(health.blueprint, operations.blueprint, websocket.blueprint),
     ):
         app.register_blueprint(blueprint)
-    app.find_model_endpoints()
+    app.find_marked_endpoints()
     return app

@@ -15,10 +15,16 @@ from xwe.web.sse import WritingTimes
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-def calls_model(view: View) -> View:
-    """Mark a view that spends the model's time: it obeys the access rules and the drain."""
-    view.calls_model = True  # type: ignore[attr-defined] # functions take attributes; mypy has no word for it
+def protected(view: View) -> View:
+    """Mark a view that only those may use who may call the model."""
+    view.protected = True  # type: ignore[attr-defined] # functions take attributes; mypy has no word for it
     return view
+
+
+def calls_model(view: View) -> View:
+    """Mark a view that spends the model's time: it is protected, and refused during the drain."""
+    view.calls_model = True  # type: ignore[attr-defined] # as above
+    return protected(view)
 
 
 class Application(Flask):
@@ -29,7 +35,8 @@ class Application(Flask):
         services: what the routes call.
         access_rules: who may call.
         languages: the pages' texts.
-        model_endpoints: the endpoints whose views are marked with `calls_model`.
+        protected_endpoints: the endpoints whose views are marked with `protected`.
+        model_endpoints: those of them that are marked with `calls_model`.
         stream_places: how many live answers can be read at once: each reader holds a thread.
         writing_times: how live answers are written.
         wake_at_drain: called when the drain begins: connections that wait for nothing in
@@ -42,6 +49,7 @@ class Application(Flask):
         self.services = services
         self.access_rules = AccessRules.of(settings)
         self.languages = Languages.load()
+        self.protected_endpoints: frozenset[str] = frozenset()
         self.model_endpoints: frozenset[str] = frozenset()
         streams = settings.streams
         self.stream_places = Admission(
@@ -51,13 +59,14 @@ class Application(Flask):
         self.wake_at_drain: set[Callable[[], None]] = set()
         self._draining = False
 
-    def find_model_endpoints(self) -> None:
-        """Remember which endpoints are marked with `calls_model`; once all are registered."""
-        self.model_endpoints = frozenset(
-            endpoint
-            for endpoint, view in self.view_functions.items()
-            if getattr(view, "calls_model", False)
-        )
+    def find_marked_endpoints(self) -> None:
+        """Remember which endpoints' views are marked; once all are registered."""
+        self.protected_endpoints = self._marked("protected")
+        self.model_endpoints = self._marked("calls_model")
+
+    def _marked(self, mark: str) -> frozenset[str]:
+        views = self.view_functions.items()
+        return frozenset(endpoint for endpoint, view in views if getattr(view, mark, False))
 
     @property
     def is_draining(self) -> bool:

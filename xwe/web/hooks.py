@@ -21,12 +21,12 @@ def init_app(app: Application) -> None:
 
 
 def _refusal(app: Application) -> Response | None:
-    calls_model = request.endpoint in app.model_endpoints
-    if calls_model or request.method not in SAFE_METHODS:
-        refusal = app.access_rules.refusal(request.environ, calls_model=calls_model)
+    is_protected = request.endpoint in app.protected_endpoints
+    if is_protected or request.method not in SAFE_METHODS:
+        refusal = app.access_rules.refusal(request.environ, calls_model=is_protected)
         if refusal is not None:
             return refusal_response(refusal)
-    if calls_model and app.is_draining:
+    if request.endpoint in app.model_endpoints and app.is_draining:
         raise DrainingError(retry_after_s=DRAIN_RETRY_AFTER_S)
     return None
 

@@ -22,6 +22,14 @@ MODEL_ROUTES = [
     ("GET", "/chat?prompt=hi"),
 ]
 
+# Only for those who may call the model, and also answered during the drain.
+PROTECTED_ROUTES = {
+    "/api/generations/<stream_id>/events",
+    "/api/generations/<stream_id>/stop",
+    "/api/llm/status",
+    "/metrics",
+}
+
 
 @pytest.fixture
 def services() -> Iterator[Services]:
@@ -51,10 +59,11 @@ def test_the_factory_takes_settings_or_services_or_the_environment(
 
 
 def test_every_route_that_calls_the_model_is_marked(app: Application) -> None:
-    marked = {
-        rule.rule for rule in app.url_map.iter_rules() if rule.endpoint in app.model_endpoints
-    }
-    assert marked == {path.partition("?")[0] for _, path in MODEL_ROUTES}
+    rules = list(app.url_map.iter_rules())
+    asking = {rule.rule for rule in rules if rule.endpoint in app.model_endpoints}
+    protected = {rule.rule for rule in rules if rule.endpoint in app.protected_endpoints}
+    assert asking == {path.partition("?")[0] for _, path in MODEL_ROUTES} | {"/ws"}
+    assert protected == asking | PROTECTED_ROUTES
 
 
 @pytest.mark.parametrize(("method", "path"), MODEL_ROUTES)

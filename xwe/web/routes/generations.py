@@ -11,7 +11,7 @@ from xwe.services.answers import begin_answer
 from xwe.streams import ui_messages
 from xwe.streams.live_stream import LiveStream
 from xwe.web import schemas, sse
-from xwe.web.application import calls_model, current_application
+from xwe.web.application import calls_model, current_application, protected
 from xwe.web.bodies import json_response
 from xwe.web.departure import connection_of
 from xwe.web.routes.llm import takes
@@ -32,7 +32,7 @@ def begin(asked: schemas.ChatRequest) -> Response:
 
 
 @blueprint.get("/api/generations/<stream_id>/events")
-@calls_model
+@protected
 def rejoin(stream_id: str) -> Response:
     """Join an answer, running or finished, after the event that was seen last."""
     find = partial(current_application().services.streams.find, stream_id, OWNER)
@@ -42,7 +42,7 @@ def rejoin(stream_id: str) -> Response:
 
 
 @blueprint.post("/api/generations/<stream_id>/stop")
-@calls_model
+@protected
 def stop(stream_id: str) -> Response:
     """End an answer; what came until then stands."""
     current_application().services.streams.stop(stream_id, OWNER)

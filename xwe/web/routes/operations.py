@@ -1,6 +1,7 @@
 """For those who run the server: Prometheus metrics, and the figures of the system page.
 
-Neither is public: who may call the model may read them. They are answered during the drain, too,
+Neither is public: who may call the model may read them. A client's address is no reason to let it
+in, since behind a proxy everybody's is the proxy's. They are answered during the drain, too,
 which is when somebody watches.
 """
 
@@ -12,28 +13,17 @@ from flask import Blueprint, Response, request
 
 from xwe.observability.status import status_of
 from xwe.settings import Settings
-from xwe.web.application import current_application
+from xwe.web.application import current_application, protected
 from xwe.web.bodies import json_response
 from xwe.web.errors import error_response
-from xwe.web.hooks import refusal_response
 
 blueprint = Blueprint("operations", __name__)
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-@blueprint.before_request
-def refuse_strangers() -> Response | None:
-    """The access rules of the model routes.
-
-    The client's address is no reason to let it in: behind a proxy everybody's is the proxy's.
-    """
-    rules = current_application().access_rules
-    refusal = rules.refusal(request.environ, calls_model=True)
-    return refusal_response(refusal) if refusal is not None else None
-
-
 @blueprint.get("/metrics")
+@protected
 def metrics() -> Response:
     """The figures of all workers for Prometheus; 404 with ENABLE_PROMETHEUS=false."""
     app = current_application()
@@ -47,6 +37,7 @@ def metrics() -> Response:
 
 
 @blueprint.get("/api/llm/status")
+@protected
 def status() -> Response:
     """How the server is doing, and how it has been for the last minutes."""
     app = current_application()

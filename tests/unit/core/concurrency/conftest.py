@@ -1,7 +1,8 @@
-"""Time that passes at once, for tests whose subject is time; and interpreters to lose."""
+"""What tests of threads and loops share: time that passes at once, work to hold, interpreters."""
 
 import asyncio
 import contextlib
+import http.client
 import os
 import selectors
 import signal
@@ -10,7 +11,9 @@ import sys
 import textwrap
 import threading
 
+import flask
 import pytest
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from xwe.core.concurrency.loop_thread import LoopThread
 
@@ -185,3 +188,80 @@ def hold():
 def in_threads():
     """What a function returned or raised in each of so many threads that begin together."""
     return run_in_threads
+
+
+class Task:
+    """Occupies a thread until it is let go."""
+
+    def __init__(self):
+        self.begun, self._go = threading.Event(), threading.Event()
+
+    def __call__(self):
+        self.begun.set()
+        assert self._go.wait(20)
+        return "done"
+
+    def let_go(self):
+        self._go.set()
+
+
+@pytest.fixture
+def new_task():
+    """Makes functions that occupy a thread until they are let go."""
+    return Task
+
+
+def make_app():
+    app = flask.Flask(__name__)
+    app.secret_key = "not a secret"
+    return app
+
+
+class QuietHandler(WSGIRequestHandler):
+    def log(self, *_):
+        pass
+
+
+class Client:
+    """Speaks HTTP to an application that a threaded server runs on loopback."""
+
+    def __init__(self, port):
+        self._port = port
+
+    def open(self, path, **headers):
+        """The connection and the response, its body unread."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        connection.request("GET", path, headers=headers)
+        return connection, connection.getresponse()
+
+    def get(self, path, **headers):
+        connection, response = self.open(path, **headers)
+        body = response.read().decode()
+        connection.close()
+        return response.status, dict(response.headers), body
+
+
+@pytest.fixture
+def serve_app():
+    """Runs applications under a threaded WSGI server; they have ended when the test has."""
+    servers = []
+
+    def start(app):
+        server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
+        server.daemon_threads = False
+        runner = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        runner.start()
+        servers.append((server, runner))
+        return Client(server.port)
+
+    yield start
+    for server, runner in servers:
+        server.shutdown()
+        runner.join()
+        server.server_close()
+
+
+@pytest.fixture
+def new_app():
+    """Makes Flask applications with nothing in them."""
+    return make_app

@@ -6,18 +6,13 @@ import contextvars
 import random
 import threading
 import weakref
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 
 import pytest
 
 from xwe.core.concurrency import executor as module
 from xwe.core.concurrency.bridge import run_async_in_sync
-from xwe.core.concurrency.executor import (
-    BoundedThreadPoolExecutor,
-    cleanup_global_executor,
-    get_global_executor,
-    offload,
-)
+from xwe.core.concurrency.executor import BoundedThreadPoolExecutor, offload
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.errors import ClosedError, LoopDeadlockError, SaturatedError
 
@@ -30,26 +25,11 @@ def pool_of(workers, queue=0):
         yield pool
 
 
-class Task:
-    """Occupies a thread until it is let go."""
-
-    def __init__(self):
-        self.begun, self._go = threading.Event(), threading.Event()
-
-    def __call__(self):
-        self.begun.set()
-        assert self._go.wait(20)
-        return "done"
-
-    def let_go(self):
-        self._go.set()
-
-
 @pytest.fixture
-def full_pool():
+def full_pool(new_task):
     """One thread, which is busy, and one place, which is taken."""
     with pool_of(1, 1) as pool:
-        task = Task()
+        task = new_task()
         pool.submit(task)
         assert task.begun.wait(20)
         pool.waiting = pool.submit(task)
@@ -140,9 +120,9 @@ def test_64_threads_submitting_never_have_more_outstanding_than_there_are_places
     assert stats.threads <= 3
 
 
-def test_never_more_tasks_run_or_wait_than_there_are_places():
+def test_never_more_tasks_run_or_wait_than_there_are_places(new_task):
     """With every task held, exactly as many are taken as there are places."""
-    task = Task()
+    task = new_task()
     taken = []
 
     def submit():
@@ -278,7 +258,7 @@ def test_what_a_task_leaves_running_uses_the_pool_itself_and_its_bound():
     assert "nested" not in names[0]
 
 
-def test_nested_tasks_are_bounded_too():
+def test_nested_tasks_are_bounded_too(new_task):
     def outer():
         for _ in range(2):
             pool.submit(task)
@@ -286,13 +266,13 @@ def test_nested_tasks_are_bounded_too():
             pool.submit(task)
         task.let_go()
 
-    task = Task()
+    task = new_task()
     with pool_of(1, 1) as pool:
         pool.submit(outer).result(20)
 
 
-def test_shutdown_waits_for_nested_tasks_too():
-    task, ended = Task(), []
+def test_shutdown_waits_for_nested_tasks_too(new_task):
+    task, ended = new_task(), []
 
     def outer():
         inner = pool.submit(task)
@@ -303,113 +283,6 @@ def test_shutdown_waits_for_nested_tasks_too():
         pool.submit(outer).result(20)
         threading.Timer(0.01, task.let_go).start()
     assert ended == [1]
-
-
-# -- offload
-
-
-@pytest.fixture(params=[BoundedThreadPoolExecutor, ThreadPoolExecutor])
-def any_pool(request):
-    sizes = (1, 1) if request.param is BoundedThreadPoolExecutor else (1,)
-    with request.param(*sizes) as pool:
-        yield pool
-
-
-async def test_offload_carries_arguments_context_results_and_errors(any_pool):
-    def work(*args, **kwargs):
-        return args, kwargs, user.get()
-
-    user.set("ann")
-    assert await offload(work, 1, executor=any_pool, two=2) == ((1,), {"two": 2}, "ann")
-    with pytest.raises(KeyError, match="missing"):
-        await offload({}.__getitem__, "missing", executor=any_pool)
-
-
-async def test_a_stop_iteration_does_not_hang_whoever_awaits_it(any_pool):
-    async with asyncio.timeout(20):
-        with pytest.raises(RuntimeError, match="StopIteration"):
-            await offload(next, iter(()), executor=any_pool)
-
-
-async def test_the_loop_stays_free_meanwhile(any_pool):
-    task = Task()
-    work = asyncio.create_task(offload(task, executor=any_pool))
-    await offload(task.begun.wait, 20)
-    assert not work.done()
-    task.let_go()
-    assert await work == "done"
-
-
-async def test_cancelling_releases_the_caller_at_once_and_the_place_when_the_thread_is_back():
-    with pool_of(1) as pool:
-        task = Task()
-        work = asyncio.create_task(offload(task, executor=pool))
-        await offload(task.begun.wait, 20)
-        work.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await work
-        assert pool.stats().running == 1
-        with pytest.raises(SaturatedError):
-            await offload(print, executor=pool)
-        task.let_go()
-
-
-async def test_work_in_the_queue_of_a_pool_that_is_shut_down_is_an_error_not_a_cancellation(
-    any_pool,
-):
-    task = Task()
-    running = asyncio.create_task(offload(task, executor=any_pool))
-    await offload(task.begun.wait, 20)
-    waiting = asyncio.create_task(offload(task, executor=any_pool))
-    await asyncio.sleep(0)
-    any_pool.shutdown(wait=False, cancel_futures=True)
-    with pytest.raises(ClosedError):
-        await waiting
-    task.let_go()
-    assert await running == "done"
-
-
-# -- the global pool
-
-
-@pytest.fixture
-def no_global_pool():
-    cleanup_global_executor()
-    yield
-    cleanup_global_executor()
-
-
-@pytest.mark.usefixtures("no_global_pool")
-def test_everybody_gets_one_global_pool_sized_by_the_environment(monkeypatch):
-    monkeypatch.setenv("LLM_ASYNC_WORKERS", "3")
-    monkeypatch.setenv("LLM_ASYNC_QUEUE_SIZE", "7")
-    together = threading.Barrier(8)
-    pools = []
-
-    def get():
-        together.wait(20)
-        pools.append(get_global_executor())
-
-    threads = [threading.Thread(target=get) for _ in range(8)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join(20)
-    assert len(set(pools)) == 1
-    assert (pools[0].max_workers, pools[0].queue_size) == (3, 7)
-
-
-@pytest.mark.usefixtures("no_global_pool")
-def test_after_cleanup_the_next_use_makes_a_new_global_pool():
-    before = get_global_executor()
-    assert run_async_in_sync(offload(pow, 2, 3)) == 8
-    cleanup_global_executor()
-    cleanup_global_executor()
-    with pytest.raises(ClosedError):
-        before.submit(print)
-    assert not any(each.is_alive() for each in before._threads)
-    assert run_async_in_sync(offload(pow, 2, 4)) == 16
-    assert get_global_executor() is not before
 
 
 def test_pools_are_forgotten_when_nobody_uses_them():

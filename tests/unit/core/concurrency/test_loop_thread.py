@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gc
+import socket
 import sys
 import threading
 
@@ -142,6 +143,23 @@ def test_a_timeout_cancels_the_work(thread, new_work):
     assert isinstance(caught.value, TimeoutError)
     assert work.ended.wait(20)
     assert isinstance(work.error, asyncio.CancelledError)
+
+
+def test_a_timeout_closes_the_connection_that_the_work_has_open(thread):
+    async def call(reader, writer):
+        try:
+            await reader.read()
+        finally:
+            writer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = thread.run(asyncio.open_connection(*server.getsockname()))
+        upstream, _ = server.accept()
+        with upstream:
+            with pytest.raises(DeadlineExceededError):
+                thread.run(call(*connection), 0.01)
+            upstream.settimeout(20)
+            assert upstream.recv(1) == b""
 
 
 def test_work_that_times_out_before_it_begins_never_begins(thread, new_work, hold):

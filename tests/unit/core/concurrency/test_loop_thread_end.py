@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import contextvars
 import gc
-import sys
 import threading
 import weakref
 from collections import deque
