@@ -112,7 +112,7 @@ def test_a_number_that_is_none_is_refused(server, number):
         assert reader.response.status in {400, 404}
 
 
-def test_a_head_request_takes_no_place_and_no_reader(server, mock_server):
+def test_a_head_request_gets_the_headers_alone(server, mock_server):
     mock_server.script(Behaviour(text="hi"))
     with reading(server.url, message="hi") as reader:
         list(reader)
@@ -223,6 +223,8 @@ def test_places_are_given_back_on_every_way_out(serve, mock_server):
         mock_server.script(Behaviour(text="hi"))
         with reading(server.url, message="hi") as reader:
             list(reader)
+            reader.connection.request("HEAD", f"/api/generations/{reader.stream_id}/events")
+            assert reader.connection.getresponse().status == 200
         with rejoining(server.url, "unknown") as unknown:
             assert unknown.response.status == 404
         with rejoining(server.url, reader.stream_id, after=10_000) as gap:

@@ -1,6 +1,6 @@
 """Live answers over server-sent events: begin one, join it again, stop it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 from flask import Blueprint, Response, request
@@ -36,8 +36,6 @@ def begin(asked: schemas.ChatRequest) -> Response:
 def rejoin(stream_id: str) -> Response:
     """Join an answer, running or finished, after the event that was seen last."""
     find = partial(current_application().services.streams.find, stream_id, OWNER)
-    if request.method == "HEAD":  # its headers are known without a reader
-        return _response((), find())
     return _written(find, _last_seen())
 
 
@@ -81,9 +79,5 @@ def _written(open_stream: Callable[[], LiveStream], after: int) -> Response:
     writer = ThreadWriter(
         reader, app.writing_times, app.stream_places, connection_of(request.environ)
     )
-    return _response(writer, stream)
-
-
-def _response(chunks: Iterable[bytes], stream: LiveStream) -> Response:
     headers = {**sse.HEADERS, **ui_messages.HEADERS, "X-Generation-Id": stream.stream_id}
-    return Response(chunks, headers=headers)
+    return Response(writer, headers=headers)
