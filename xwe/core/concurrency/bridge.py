@@ -53,7 +53,9 @@ def _as_coroutine(awaitable: Awaitable[T]) -> Coroutine[Any, Any, T]:
     if asyncio.iscoroutine(awaitable):
         return awaitable
     if not inspect.isawaitable(awaitable):
-        raise TypeError(f"a coroutine or another awaitable is needed, not {awaitable!r}")
+        # Only its type: it may be the answer of a call that was not asynchronous after all.
+        kind = type(awaitable).__name__
+        raise TypeError(f"a coroutine or another awaitable is needed, not a value of type {kind}")
 
     async def wait() -> T:
         return await awaitable
