@@ -54,6 +54,7 @@ SAID = {
         "(?s)/chat.*last chunk .* 60 chunks",
         "(?s)/events.*event: done",
     ],
+    "streaming_websocket.py": [r"hung up after event \d+", r"came back: .* none missing: True"],
     "running_loop_notebook.py": ["asyncio.run: +RuntimeError", r"run_async_in_sync: +\[\d+, \d+\]"],
     "async_wrapper.py": ["two for Ada in xwe-wrapper_1", "three for Ada on the loop"],
     "rate_limit.py": [r"(?s)thread \d.*coroutine \d", "no turn within 0.01 s: True"],
