@@ -42,14 +42,14 @@ def run_async_in_sync(awaitable: Awaitable[T], timeout_s: float | None = None) -
         LoopDeadlockError: (a RuntimeError) on the resident loop's own thread.
         DeadlineExceededError: (a TimeoutError) after `timeout_s`.
     """
-    coro = _as_coroutine(awaitable)
+    coro: Coroutine[Any, Any, T] = _as_coroutine(awaitable)
     if AsyncConfig.is_async_enabled():
         return get_loop_thread().run(coro, timeout_s)
     with OwnLoop() as loop:
         return loop.run(coro, timeout_s, context=contextvars.copy_context())
 
 
-def _as_coroutine(awaitable: Awaitable[T]) -> Coroutine[Any, Any, T]:
+def _as_coroutine(awaitable: Any) -> Coroutine[Any, Any, Any]:
     if asyncio.iscoroutine(awaitable):
         return awaitable
     if not inspect.isawaitable(awaitable):
@@ -57,7 +57,7 @@ def _as_coroutine(awaitable: Awaitable[T]) -> Coroutine[Any, Any, T]:
         kind = type(awaitable).__name__
         raise TypeError(f"a coroutine or another awaitable is needed, not a value of type {kind}")
 
-    async def wait() -> T:
+    async def wait() -> Any:
         return await awaitable
 
     return wait()
