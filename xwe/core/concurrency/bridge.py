@@ -53,9 +53,8 @@ def _as_coroutine(awaitable: Any) -> Coroutine[Any, Any, Any]:
     if asyncio.iscoroutine(awaitable):
         return awaitable
     if not inspect.isawaitable(awaitable):
-        # Only its type: it may be the answer of a call that was not asynchronous after all.
-        kind = type(awaitable).__name__
-        raise TypeError(f"a coroutine or another awaitable is needed, not a value of type {kind}")
+        # Its type only: it may be the answer of a call that was not asynchronous after all.
+        raise TypeError(f"a coroutine or another awaitable is needed, not {type(awaitable)}")
 
     async def wait() -> Any:
         return await awaitable
