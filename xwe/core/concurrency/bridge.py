@@ -11,6 +11,7 @@ import inspect
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import ExitStack
 from functools import wraps
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -110,11 +111,16 @@ def async_route(view: Callable[P, Any]) -> Callable[P, Any]:
         @async_route
         async def chat():
             return {"response": await client.chat_async(request.json["message"])}
+
+    In an app with a bridge the view counts among those that it limits.
     """
 
     @wraps(view)
     def synchronous(*args: P.args, **kwargs: P.kwargs) -> Any:
-        return _made_synchronous(view(*args, **kwargs), None)
+        bridge = _dispatching.get()
+        if bridge is None:
+            return _made_synchronous(view(*args, **kwargs), None)
+        return bridge.answer_view(view(*args, **kwargs))
 
     return synchronous
 
@@ -124,8 +130,12 @@ class FlaskLike(Protocol):
 
     extensions: dict[str, Any]
     error_handler_spec: Any
-    async_to_sync: Any
-    dispatch_request: Any
+
+    def async_to_sync(self, func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+        """As Flask's; replaced."""
+
+    def dispatch_request(self) -> Any:
+        """As Flask's; replaced where views are limited."""
 
     def register_error_handler(self, code_or_exception: Any, f: Callable[[Any], Any]) -> None:
         """As Flask's."""
@@ -140,8 +150,9 @@ class AsyncBridge:
 
     Args:
         app: a Flask application, or None with `init_app` later.
-        max_running: how many async views run at once; None for as many as the server has threads.
-            The functions before and after a view take no place: what has begun is finished.
+        max_running: how many async views run at once, those under `async_route` included; None for
+            as many as the server has threads. The functions before and after a view take no place:
+            what has begun is finished.
         max_waiting: how many may wait for a place when `max_running` is set.
         timeout_s: the deadline of a view, in seconds, the wait for a place included; None for
             none.
@@ -164,9 +175,10 @@ class AsyncBridge:
 
     def init_app(self, app: FlaskLike) -> None:
         """Take over `app`'s asynchronous functions."""
-        app.async_to_sync = self.async_to_sync
-        if self._admission is not None:
-            _mark_dispatch(app)
+        replaceable: Any = app  # methods, to a type checker
+        replaceable.async_to_sync = self.async_to_sync
+        if self._admission is not None or self._timeout_s is not None:
+            replaceable.dispatch_request = self._marked(app.dispatch_request)
         registered = app.error_handler_spec[None][None]
         for kind, handler in ((SaturatedError, _overloaded), (DeadlineExceededError, _too_late)):
             if kind not in registered:
@@ -177,40 +189,60 @@ class AsyncBridge:
         """The synchronous form of an `async def` function, as Flask asks for it."""
 
         def synchronous(*args: P.args, **kwargs: P.kwargs) -> Any:
-            timeout_s = self._timeout_s
-            if self._admission is None or not _dispatching.get():
-                return _made_synchronous(func(*args, **kwargs), timeout_s)
-            asked_at = time.monotonic()
-            with self._admission.place_blocking(timeout_s):
-                if timeout_s is not None:
-                    timeout_s -= time.monotonic() - asked_at
-                return _made_synchronous(func(*args, **kwargs), timeout_s)
+            if _dispatching.get() is self:
+                return self.answer_view(func(*args, **kwargs))
+            return _made_synchronous(func(*args, **kwargs), self._timeout_s)
 
         return synchronous
+
+    def answer_view(self, result: Any) -> Any:
+        """What a view returned, made synchronous within the limits."""
+        if not inspect.isawaitable(result):
+            return _made_synchronous(result, None)
+        # Whatever the view calls in turn belongs to it, and needs no place of its own.
+        token = _dispatching.set(None)
+        try:
+            if self._admission is None:
+                return _made_synchronous(result, self._timeout_s)
+            return self._answer_in_place(result, self._admission, self._timeout_s)
+        finally:
+            _dispatching.reset(token)
+
+    @staticmethod
+    def _answer_in_place(result: Any, admission: Admission, timeout_s: float | None) -> Any:
+        asked_at = time.monotonic()
+        with ExitStack() as held:
+            try:
+                held.enter_context(admission.place_blocking(timeout_s))
+            except BaseException:
+                if asyncio.iscoroutine(result):
+                    result.close()  # nobody will await it
+                raise
+            if timeout_s is not None:
+                timeout_s -= time.monotonic() - asked_at
+            return _made_synchronous(result, timeout_s)
+
+    def _marked(self, dispatch: Callable[[], Any]) -> Callable[[], Any]:
+        @wraps(dispatch)
+        def dispatch_request() -> Any:
+            token = _dispatching.set(self)
+            try:
+                return dispatch()
+            finally:
+                _dispatching.reset(token)
+
+        return dispatch_request
 
     def stats(self) -> AdmissionStats | None:
         """The views that run and wait; None without `max_running`."""
         return self._admission.stats() if self._admission is not None else None
 
 
-# Tells a view from the functions around it; Flask asks for the synchronous form of both alike.
-_dispatching: contextvars.ContextVar[bool] = contextvars.ContextVar(
-    "xwe_dispatching", default=False
+# Whose view is called. It tells a view from the functions around it: Flask asks for the
+# synchronous form of both alike, and `async_route` stands before either.
+_dispatching: contextvars.ContextVar[AsyncBridge | None] = contextvars.ContextVar(
+    "xwe_dispatching", default=None
 )
-
-
-def _mark_dispatch(app: FlaskLike) -> None:
-    dispatch = app.dispatch_request
-
-    @wraps(dispatch)
-    def dispatch_request(*args: Any, **kwargs: Any) -> Any:
-        token = _dispatching.set(True)
-        try:
-            return dispatch(*args, **kwargs)
-        finally:
-            _dispatching.reset(token)
-
-    app.dispatch_request = dispatch_request
 
 
 def _overloaded(error: XweError) -> tuple[dict[str, Any], int, dict[str, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from xwe.core.nlp.call_grouping import CallGrouping, GroupedCall
 from xwe.core.nlp.completion import (
     Completion,
     Delta,
@@ -28,7 +29,8 @@ class ReplyAssembly:
         self._model = model
         self._texts: list[str] = []
         self._finish_reason: str | None = None
-        self._calls: list[_GrowingCall] = []
+        self._grouping = CallGrouping()
+        self._arguments: dict[GroupedCall, list[str]] = {}
         self._extra: dict[str, Any] = {}
 
     def add(self, delta: Delta) -> None:
@@ -40,23 +42,16 @@ class ReplyAssembly:
         if delta.usage is not None:
             self.usage = delta.usage
         for piece in delta.tool_calls:
-            self._call_of(piece).add(piece)
+            self._add_call(piece)
         if delta.extra:
             self._add_extra(delta.extra)
 
-    def _call_of(self, piece: ToolCallDelta) -> "_GrowingCall":
-        """The call that a piece belongs to.
-
-        Some servers send no index, or 0 for every call: a new id says that a new call begins.
-        """
-        for call in reversed(self._calls):
-            if piece.index is not None and piece.index != call.index:
-                continue
-            if piece.id and call.id and piece.id != call.id:
-                break
-            return call
-        self._calls.append(_GrowingCall(piece.index))
-        return self._calls[-1]
+    def _add_call(self, piece: ToolCallDelta) -> None:
+        call = self._grouping.call_of(piece)
+        grown = call.take(piece.arguments)
+        # As the model wrote them, whether or not they are what they should be; but only once.
+        written = grown if call.scanner.is_closed else piece.arguments
+        self._arguments.setdefault(call, []).append(written)
 
     def _add_extra(self, extra: Mapping[str, Any]) -> None:
         for name, value in extra.items():
@@ -74,7 +69,10 @@ class ReplyAssembly:
     def completion(self) -> Completion:
         """The reply so far; its `finish_reason` is None until it is whole."""
         text = self.text
-        calls = tuple(call.whole(number) for number, call in enumerate(self._calls))
+        calls = tuple(
+            ToolCall(call.call_id, call.name, "".join(self._arguments[call]))
+            for call in self._grouping.calls
+        )
         message: Message = {"role": "assistant", "content": text, **self._extra}
         if calls:
             message["content"] = text or None
@@ -89,23 +87,3 @@ class ReplyAssembly:
         return Completion(
             text, self._finish_reason, self.usage, calls, self._model, message, self.timings
         )
-
-
-class _GrowingCall:
-    __slots__ = ("_arguments", "_name", "id", "index")
-
-    def __init__(self, index: int | None) -> None:
-        self.index = index
-        self.id = ""
-        self._name = ""
-        self._arguments: list[str] = []
-
-    def add(self, piece: ToolCallDelta) -> None:
-        self.id = self.id or piece.id or ""
-        self._name = self._name or piece.name or ""
-        if piece.arguments:
-            self._arguments.append(piece.arguments)
-
-    def whole(self, number: int) -> ToolCall:
-        # An id is needed to answer a call; where the provider gave none, its place names it.
-        return ToolCall(self.id or f"call_{number}", self._name, "".join(self._arguments))

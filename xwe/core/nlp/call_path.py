@@ -125,7 +125,7 @@ class _Call:
                 await self.side.enter(admission, self.remaining_s())
             except XweError as error:
                 self._admission = None
-                self._record(error)
+                self.record(error)
                 raise
             self.queue_s = time.monotonic() - self.started
         return self
@@ -138,7 +138,7 @@ class _Call:
     ) -> None:
         if self._admission is not None:
             self._admission.leave(time.monotonic() - self.started - self.queue_s)
-        self._record(exc)
+        self.record(exc)
 
     def remaining_s(self) -> float:
         return self.deadline - time.monotonic()
@@ -147,7 +147,13 @@ class _Call:
         total_s = time.monotonic() - self.started
         return Timings(self.queue_s, self.upstream_s, self.first_token_s, total_s, self.attempts)
 
-    def _record(self, error: BaseException | None) -> None:
+    def answer_with(self, completion: Completion) -> Completion:
+        """End a call that nobody need be asked for: the answer is there, from another one."""
+        self.record(None)
+        return replace(completion, timings=self.timings())
+
+    def record(self, error: BaseException | None) -> None:
+        """Tell the observer how it ended."""
         outcome, detail = "ok", ""
         if isinstance(error, XweError):
             outcome, detail = error.code, error.message
@@ -218,17 +224,18 @@ class CallPath:
         while True:
             kept = cache.lookup(key)
             if kept is not None:
-                return replace(kept, timings=Timings(attempts=0))
+                return _Call(self, request, deadline, "whole").answer_with(kept)
             flight, is_mine = cache.join(key)
             if is_mine:
                 return await self._complete_for_all(cache, key, request, deadline)
+            call = _Call(self, request, deadline, "whole")
             try:
-                shared = await self.side.outcome(flight, deadline - time.monotonic())
-            except (asyncio.CancelledError, FlightCancelledError):
+                return call.answer_with(await self.side.outcome(flight, call.remaining_s()))
+            except (asyncio.CancelledError, FlightCancelledError, XweError) as error:
                 if not flight.cancelled():
+                    call.record(error)
                     raise
-                continue  # whoever asked was cancelled; we were not
-            return replace(shared, timings=Timings(attempts=0))
+                # Whoever asked was cancelled; we were not.
 
     async def _complete_for_all(
         self, cache: AnswerCache, key: bytes, request: CompletionRequest, deadline: float

@@ -68,6 +68,10 @@ class Caller:
             else not hasattr(transport, "aclose")
         )
         self._renew()
+        if self._works_on_loop():
+            # Not at the first call, which may be on a loop: the import of a library, and reading
+            # what certificates to trust, would hold up everybody there.
+            self._open_loop_path()
 
     def _renew(self) -> None:
         """Start anew: nothing is opened yet. Also in a child process, which inherits no thread."""
@@ -101,7 +105,7 @@ class Caller:
 
     # --- the four ways of a call ---
 
-    # A side is opened before the deadline is set: opening it imports its library.
+    # A side is opened before the deadline is set: opening it may import its library.
 
     def complete(self, request: CompletionRequest, timeout_s: float) -> Completion:
         """The whole reply; waits in the calling thread."""
@@ -167,7 +171,7 @@ class Caller:
     def _complete_by(self, deadline: float, request: CompletionRequest) -> Completion:
         return run_without_loop(self._in_thread().complete(request, deadline))
 
-    # --- the sides, opened at the first call ---
+    # --- the sides ---
 
     def _works_on_loop(self) -> bool:
         return not self._is_blocking and AsyncConfig.is_async_enabled()
@@ -226,7 +230,10 @@ class Caller:
     # --- the end, and the state before it ---
 
     def close(self) -> None:
-        """Release threads and connections; calls after it raise ClosedError. Idempotent."""
+        """Release threads and connections; calls after it, and those that run, raise ClosedError.
+
+        Idempotent. A thread that waits for a silent model comes back at once.
+        """
         with self._guard:
             if self._closed:
                 return

@@ -5,6 +5,7 @@ cannot is a `ProviderBadReplyError`, whose message tells the shape of the reply,
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -40,6 +41,8 @@ DONE = b"[DONE]"
 
 # The forgiving parser is some thirty times slower than orjson: only where that stays unnoticed.
 _FORGIVING_BYTES = 1 << 20
+
+_REASON = re.compile(r"[A-Za-z_]{1,40}")
 
 _USUAL_DELTA_FIELDS = frozenset({"role", "content", "tool_calls"})
 
@@ -101,7 +104,7 @@ def parse_reply(body: bytes, hidden: Iterable[str] = ()) -> Completion:
     model = reply.get("model")
     return Completion(
         text=text,
-        finish_reason=_word(choice.get("finish_reason")),
+        finish_reason=_reason(choice.get("finish_reason")),
         usage=_usage(reply.get("usage")),
         tool_calls=tuple(
             _tool_call(call, position)
@@ -142,7 +145,7 @@ def parse_delta(data: bytes, hidden: Iterable[str] = ()) -> Delta | None:
     if not choices:
         return None if counted is None else Delta(usage=counted)
     choice = _first(choices)
-    return _uncommon_delta(choice.get("delta"), _word(choice.get("finish_reason")), counted)
+    return _uncommon_delta(choice.get("delta"), _reason(choice.get("finish_reason")), counted)
 
 
 def delta_from_reply(reply: Completion) -> Delta:
@@ -276,6 +279,12 @@ def _count(value: object) -> int:
 
 def _word(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _reason(value: object) -> str | None:
+    """Why the reply ended; readers are shown it, so whatever is no plain word is "other"."""
+    reason = _word(value)
+    return reason if reason is None or _REASON.fullmatch(reason) else "other"
 
 
 def _tool_call(call: object, position: int) -> ToolCall:

@@ -13,9 +13,15 @@ from xwe.errors import DeadlineExceededError
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment after which nobody needs the answer; `at` is in seconds of `time.monotonic()`."""
+    """A moment after which nobody needs the answer.
+
+    Attributes:
+        at: the moment, in seconds of `time.monotonic()`.
+        asked_s: how many seconds the block that set it had asked for.
+    """
 
     at: float
+    asked_s: float = math.inf
 
     def remaining_s(self) -> float:
         """Seconds from now, 0 when it is over; infinite without a limit."""
@@ -41,8 +47,9 @@ def timeout(seconds: float | None) -> Iterator[Deadline]:
     `None` sets no limit.
     """
     around = _surrounding.get()
-    at = math.inf if seconds is None else time.monotonic() + seconds
-    deadline = Deadline(min(at, around.at))
+    deadline = around
+    if seconds is not None and (at := time.monotonic() + seconds) < around.at:
+        deadline = Deadline(at, max(0.0, seconds))
     token = _surrounding.set(deadline)
     try:
         yield deadline
@@ -57,15 +64,17 @@ class Limit:
     Attributes:
         seconds: how long it may take, no more than a lock can wait; None for as long as it takes.
         is_surrounding: whether that comes from the block around the call and not from the call.
+        asked_s: what the call or the block had asked for, of which some may have passed.
     """
 
     seconds: float | None
     is_surrounding: bool
+    asked_s: float = 0.0
 
     def error(self) -> DeadlineExceededError:
         """What a call raises that took too long."""
         whose = "the deadline around the call" if self.is_surrounding else "the call's timeout"
-        return DeadlineExceededError(f"No answer within {self.seconds or 0:g} s ({whose}).")
+        return DeadlineExceededError(f"No answer within {self.asked_s:g} s ({whose}).")
 
 
 def limit_of(timeout_s: float | None) -> Limit:
@@ -76,10 +85,11 @@ def limit_of(timeout_s: float | None) -> Limit:
     """
     around = _surrounding.get()
     if around.expired():
-        raise Limit(0.0, is_surrounding=True).error()
+        raise Limit(0.0, is_surrounding=True, asked_s=around.asked_s).error()
     remaining_s = around.remaining_s()
     if timeout_s is not None and timeout_s <= remaining_s:
-        return Limit(min(max(0.0, timeout_s), TIMEOUT_MAX), is_surrounding=False)
+        own_s = max(0.0, timeout_s)
+        return Limit(min(own_s, TIMEOUT_MAX), is_surrounding=False, asked_s=own_s)
     if remaining_s < math.inf:
-        return Limit(min(remaining_s, TIMEOUT_MAX), is_surrounding=True)
+        return Limit(min(remaining_s, TIMEOUT_MAX), is_surrounding=True, asked_s=around.asked_s)
     return Limit(None, is_surrounding=False)

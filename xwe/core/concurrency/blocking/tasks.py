@@ -196,13 +196,13 @@ def wait_for(aw: Awaitable[T] | futures.Future[T], timeout: float | None) -> T:
         concurrent.futures.CancelledError: it was cancelled by somebody else.
         LoopDeadlockError: this is the resident loop's own thread.
     """
-    (future,) = _adopt([aw])
-    return _finish(future, limit_of(timeout))
+    (future,), limit = _adopt([aw], timeout)
+    return _finish(future, limit)
 
 
 def shield(aw: Awaitable[T] | futures.Future[T]) -> Task[T]:
     """A task that may be cancelled, or time out, while what it waits for goes on."""
-    (future,) = _adopt([aw])
+    (future,), _ = _adopt([aw])
 
     async def shielded() -> T:
         return await asyncio.shield(_native(future))
@@ -232,14 +232,14 @@ def gather(
 
     Raises: the first error, and as `wait_for`.
     """
-    parts = _adopt(aws)
+    parts, limit = _adopt(aws)
 
     async def gathered() -> list[Any]:
         return await asyncio.gather(
             *(_native(part) for part in parts), return_exceptions=return_exceptions
         )
 
-    return _finish(Task(gathered()), limit_of(None))
+    return _finish(Task(gathered()), limit)
 
 
 def wait(
@@ -283,8 +283,7 @@ def as_completed(
         DeadlineExceededError: (from the iterator) they took more than `timeout` seconds in all.
         LoopDeadlockError: this is the resident loop's own thread.
     """
-    parts = _adopt(aws)
-    return _in_order_of_completion(parts, limit_of(timeout))
+    return _in_order_of_completion(*_adopt(aws, timeout))
 
 
 def _in_order_of_completion(
@@ -296,17 +295,21 @@ def _in_order_of_completion(
         raise limit.error() from None
 
 
-def _adopt(aws: Iterable[Awaitable[T] | futures.Future[T]]) -> list[futures.Future[T]]:
-    """Start the coroutines; none when waiting for them is out of the question."""
+def _adopt(
+    aws: Iterable[Awaitable[T] | futures.Future[T]], timeout: float | None = None
+) -> tuple[list[futures.Future[T]], Limit]:
+    """Start the coroutines, and how long to wait; none when waiting is out of the question."""
     given: list[Any] = list(aws)
     try:
         get_loop_thread().refuse_own_thread()
-        limit_of(None)
+        # Once, and before: a deadline that passed in between would leave them running for nobody.
+        limit = limit_of(timeout)
         _check_awaitable(given)
     except BaseException:
         _close(given)
         raise
-    return [aw if isinstance(aw, futures.Future) else Task(_as_coroutine(aw)) for aw in given]
+    parts = [aw if isinstance(aw, futures.Future) else Task(_as_coroutine(aw)) for aw in given]
+    return parts, limit
 
 
 def _check_awaitable(given: Iterable[Any]) -> None:

@@ -64,8 +64,9 @@ class Endpoint:
         return cls(url, f"{host}:{port}", _proxy_for(parts), _ca_bundle())
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """What to trust, where the environment says so."""
-        if self.ca_bundle is None:
+        """What to trust, where the environment says so and TLS is spoken: reading it takes long."""
+        addresses = (self.url, self.proxy or "")
+        if self.ca_bundle is None or not any(a.lower().startswith("https:") for a in addresses):
             return None
         if Path(self.ca_bundle).is_dir():
             return ssl.create_default_context(capath=self.ca_bundle)

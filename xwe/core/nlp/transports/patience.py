@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from abc import ABC, abstractmethod
 from types import TracebackType
 
 from xwe.core.nlp.completion import TimeLimits
@@ -71,7 +72,7 @@ class Patience:
         return ProviderTimeoutError(f"The provider said nothing for {silence_s:.3g} s."), "idle"
 
 
-class Watchdog:
+class Watchdog(ABC):
     """Interrupts a wait that outlasts an attempt's patience; how, a subclass says in `bark`.
 
     A stream is thousands of short waits, and a timer for each would cost as much as the reading.
@@ -116,9 +117,9 @@ class Watchdog:
         else:
             self.bark()
 
+    @abstractmethod
     def bark(self) -> None:
         """Interrupt the wait, if there is one."""
-        raise NotImplementedError
 
 
 class PatientWait(Watchdog):

@@ -41,4 +41,7 @@ class BlockingTransport(Protocol):
         """The reply in pieces; a generator whose `close()` closes the connection."""
 
     def close(self) -> None:
-        """Release the pooled connections; running calls go on to their end. Idempotent."""
+        """Release the connections; running calls end with `ClosedError`, as soon as they can.
+
+        Idempotent.
+        """

@@ -16,7 +16,7 @@ from xwe.core.nlp.transports.patience import Patience
 from xwe.core.nlp.transports.patient_adapter import PatientAdapter
 from xwe.core.nlp.transports.reading import REFUSAL_BYTES, DeltaReader, WholeBody
 from xwe.core.nlp.wire import build_payload, error_from_status, parse_reply
-from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError
+from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError, XweError
 
 _READ_BYTES = 1 << 16
 
@@ -60,9 +60,9 @@ class RequestsTransport:
         """The whole reply; see `BlockingTransport`."""
         payload = build_payload(request, stream=False)
         hidden = hidden_texts(request, self._api_key)
-        exchange = _Exchange(self._endpoint, limits)
+        exchange = _Exchange(self, self._endpoint, limits)
         try:
-            body = exchange.fetch(self, payload, hidden)
+            body = exchange.fetch(payload, hidden)
         finally:
             exchange.close()
         return parse_reply(body, hidden)
@@ -73,10 +73,10 @@ class RequestsTransport:
         """The reply in pieces; see `BlockingTransport`."""
         payload = build_payload(request, stream=True)
         hidden = hidden_texts(request, self._api_key)
-        exchange = _Exchange(self._endpoint, limits)
+        exchange = _Exchange(self, self._endpoint, limits)
         reader = None
         try:
-            response = exchange.open(self, payload, hidden)
+            response = exchange.open(payload, hidden)
             reader = DeltaReader(response.headers.get("Content-Type", ""), hidden)
             while not reader.done:
                 yield from reader.feed(exchange.read(reader))
@@ -87,9 +87,14 @@ class RequestsTransport:
             exchange.close()
 
     def close(self) -> None:
-        """Release the pooled connections; running calls go on to their end. Idempotent."""
+        """Release the connections; running calls end with `ClosedError`. Idempotent."""
         self._closed = True
         self._adapter.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` has been called."""
+        return self._closed
 
     def post(self, payload: bytes, limits: TimeLimits, patience: Patience) -> requests.Response:
         """The reply to a request, as soon as its headers are there; raises the library's errors."""
@@ -115,17 +120,20 @@ class RequestsTransport:
 class _Exchange:
     """One request and its reply, within its time limits; the library's errors end here."""
 
-    __slots__ = ("_endpoint", "_limits", "_patience", "_response")
+    __slots__ = ("_endpoint", "_limits", "_patience", "_response", "_transport")
 
-    def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
+    def __init__(
+        self, transport: RequestsTransport, endpoint: Endpoint, limits: TimeLimits
+    ) -> None:
+        self._transport = transport
         self._endpoint = endpoint
         self._limits = limits
         self._patience = Patience(limits, time.monotonic())
         self._response: requests.Response | None = None
 
-    def fetch(self, transport: RequestsTransport, payload: bytes, hidden: Iterable[str]) -> bytes:
+    def fetch(self, payload: bytes, hidden: Iterable[str]) -> bytes:
         """Send the request; the whole body of its reply."""
-        self.open(transport, payload, hidden)
+        self.open(payload, hidden)
         self._patience.headers_came()
         body = WholeBody()
         try:
@@ -135,12 +143,10 @@ class _Exchange:
             raise self._error(exc) from exc
         return body.joined()
 
-    def open(
-        self, transport: RequestsTransport, payload: bytes, hidden: Iterable[str]
-    ) -> requests.Response:
+    def open(self, payload: bytes, hidden: Iterable[str]) -> requests.Response:
         """Send the request; the reply, of which `read` then gives the body."""
         try:
-            response = self._response = transport.post(payload, self._limits, self._patience)
+            response = self._response = self._transport.post(payload, self._limits, self._patience)
             if response.status_code < 300:  # noqa: PLR2004 - a success
                 return response
             body = b""
@@ -157,6 +163,8 @@ class _Exchange:
         try:
             chunk = self._read_some()
         except _FOREIGN as exc:
+            if self._transport.is_closed:
+                raise self._error(exc) from exc
             reader.fail(*self._breakage(exc), exc)
             return b""
         self._patience.bytes_came()
@@ -179,7 +187,9 @@ class _Exchange:
         chunk: bytes = raw.read1(_READ_BYTES, decode_content=True) if raw is not None else b""
         return chunk
 
-    def _error(self, exc: Exception) -> ProviderError:
+    def _error(self, exc: Exception) -> XweError:
+        if self._transport.is_closed:
+            return ClosedError("The client was closed while the call ran.")
         now = time.monotonic()
         if _is_read_timeout(exc) and now >= self._patience.due(now):
             return self._patience.ended(now)[0]

@@ -1,0 +1,1 @@
+"""Tools that run while the model goes on talking."""
