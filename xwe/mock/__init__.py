@@ -3,7 +3,7 @@
 ::
 
     with MockServer(Behaviour(latency_s=0.1)) as server:
-        ...  # server.base_url, server.script(...), server.requests
+        ...  # server.base_url, server.script(...), server.follow(Rule(...)), server.requests
 
 The names are imported when they are first used: `xwe mock --help` needs no web server.
 """
@@ -15,14 +15,27 @@ if TYPE_CHECKING:
     from xwe.mock.behaviour import Behaviour, ScriptedToolCall
     from xwe.mock.embedded import MockServer
     from xwe.mock.recorder import ReceivedRequest
+    from xwe.mock.rules import Rule
+    from xwe.mock.sized import sized_arguments, sized_text
 
-__all__ = ["Behaviour", "MockServer", "ReceivedRequest", "ScriptedToolCall"]
+__all__ = [
+    "Behaviour",
+    "MockServer",
+    "ReceivedRequest",
+    "Rule",
+    "ScriptedToolCall",
+    "sized_arguments",
+    "sized_text",
+]
 
 _HOMES = {
     "Behaviour": "xwe.mock.behaviour",
     "MockServer": "xwe.mock.embedded",
     "ReceivedRequest": "xwe.mock.recorder",
+    "Rule": "xwe.mock.rules",
     "ScriptedToolCall": "xwe.mock.behaviour",
+    "sized_arguments": "xwe.mock.sized",
+    "sized_text": "xwe.mock.sized",
 }
 
 

@@ -30,8 +30,11 @@ Fault = Literal[
     "huge_line",
 ]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
-ToolArguments = Literal["trickle", "burst"]
-ToolCallShape = Literal["openai", "no_index", "zero_index", "no_id"]
+ToolArguments = Literal["trickle", "burst", "burst_at_end", "object"]
+ToolCallShape = Literal[
+    "openai", "no_index", "zero_index", "no_id", "bare", "repeated", "late_name"
+]
+ToolCallOrder = Literal["in_turn", "interleaved"]
 LineEnd = Literal["lf", "crlf", "cr"]
 
 # Beyond these no test and no demo has a use for them, and a slip of the pen costs a machine.
@@ -45,7 +48,7 @@ class ScriptedToolCall:
 
     Attributes:
         name: of the tool.
-        arguments: JSON text as the model writes it; it may be broken on purpose.
+        arguments: JSON text as the model writes it; it may be broken on purpose, or empty.
         id: of the call; made when None.
     """
 
@@ -70,10 +73,20 @@ class Behaviour:
         reasoning: sent as `reasoning_content` before the reply.
         tool_calls: made whether or not the request offers tools; mappings with `name` and
             `arguments` (JSON text, or any JSON value) are taken too. None lets the server decide.
-        tool_arguments: whether arguments trickle token by token or come in one burst when their
-            last token is due.
-        tool_call_shape: "openai", or what some providers leave out: the index, a counting index,
-            the id.
+        text_after: said after the tool calls, or after the text where there are none.
+        tool_arguments: how they come in a stream.
+            trickle: token by token.
+            burst: each call's at once, when their last token is due.
+            burst_at_end: all calls' at once, when the last token of the last of them is due.
+            object: as burst, and as a JSON object instead of its text; in a plain reply too.
+        tool_call_shape: "openai", or what some providers do: they leave out the index (no_index),
+            do not count with it (zero_index), leave out the id (no_id) or both (bare), say id and
+            name again in every piece (repeated), or the name not in the first one (late_name).
+        tool_call_order: one call after the other, or a piece of each in turn.
+        cut_after: so many tokens come, in the middle of a call's arguments too, and the
+            finish_reason "length"; as a request's max_tokens does.
+        tokens_to_end: how long a paced stream's end (finish_reason, usage, [DONE]) takes after the
+            last token; 1 is a model that needs a step for its end as for every token.
         finish_reason: instead of the true one.
         fault: None is a good reply. The faults:
             no_headers: the request is read and never answered.
@@ -113,6 +126,10 @@ class Behaviour:
     tool_calls: Sequence[ScriptedToolCall | Mapping[str, Any]] | None = None
     tool_arguments: ToolArguments = "trickle"
     tool_call_shape: ToolCallShape = "openai"
+    tool_call_order: ToolCallOrder = "in_turn"
+    text_after: str | None = None
+    cut_after: int | None = None
+    tokens_to_end: int = 0
     finish_reason: FinishReason | None = None
     fault: Fault | None = None
     after_pieces: int = 0
@@ -236,6 +253,10 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "tool_calls": _or_none(_CALLS),
     "tool_arguments": _one_of(ToolArguments),
     "tool_call_shape": _one_of(ToolCallShape),
+    "tool_call_order": _one_of(ToolCallOrder),
+    "text_after": _or_none(_STRING),
+    "cut_after": _or_none(_integer(1, MAX_TOKENS)),
+    "tokens_to_end": _integer(0, MAX_TOKENS),
     "finish_reason": _or_none(_one_of(FinishReason)),
     "fault": _or_none(_one_of(Fault)),
     "after_pieces": _integer(0, MAX_TOKENS),

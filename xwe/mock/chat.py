@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import HttpVersion11, web
@@ -16,6 +18,7 @@ from xwe.mock.exchange import Exchange
 from xwe.mock.faults import fail_at_once, fail_within_reply, fails_at_once
 from xwe.mock.pacer import Pacer
 from xwe.mock.protocol import Envelope, Refusal, Reply, encode_completion
+from xwe.mock.rules import Rule
 from xwe.mock.validation import find_refusal
 
 # The faults that only leave something out, of a reply that is otherwise sent as usual.
@@ -23,11 +26,15 @@ _OMISSIONS: Final = frozenset({None, "no_finish_reason", "no_done"})
 
 
 class Chat:
-    """Answers chat requests: each as its own "mock" object, the script or the default says."""
+    """Answers chat requests: each as its own "mock" object, the script, a rule or the default says.
+
+    The first of them that has something to say does.
+    """
 
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
         self._scripted: deque[Behaviour] = deque()
+        self._rules: Sequence[Rule] = ()
         self._ids = itertools.count(1)
         self._pacer = Pacer()
 
@@ -35,15 +42,25 @@ class Chat:
         """Behave so for the next requests, one each, and then as before. Thread-safe."""
         self._scripted.extend(behaviours)
 
+    def follow(self, *rules: Rule) -> None:
+        """Behave as the first rule says that is for a request; instead of earlier rules.
+
+        Thread-safe.
+        """
+        self._rules = rules
+
     def forget_script(self) -> None:
         """Behave as by default from the next request on. Thread-safe."""
         self._scripted.clear()
+        self._rules = ()
 
     async def serve(self, exchange: Exchange, body: Any) -> web.StreamResponse:
         """Answer one request, or fail as asked."""
         if not isinstance(body, dict):
             return await exchange.refuse(Refusal("The body is not a JSON object."))
-        behaviour = self._scripted.popleft() if self._scripted else self._behaviour
+        clock = asyncio.get_running_loop().time
+        arrived = clock()
+        behaviour = self._behaviour_for(body)
         try:
             if body.get("mock") is not None:
                 behaviour = behaviour.with_overrides(body["mock"])
@@ -56,13 +73,22 @@ class Chat:
             reply = answer(body, behaviour)
         except InvalidRequestError as error:
             return await exchange.refuse(Refusal(error.message, error.field))
+        # What it takes to make the reply is part of the latency, as it is for a model.
+        send = self._prepared(exchange, body, behaviour, reply)
         if behaviour.latency_s:
-            await asyncio.sleep(behaviour.latency_s)
-        return await self._send(exchange, body, behaviour, reply)
+            await asyncio.sleep(arrived + behaviour.latency_s - clock())
+        return await send()
 
-    async def _send(
+    def _behaviour_for(self, body: Mapping[str, Any]) -> Behaviour:
+        if self._scripted:
+            return self._scripted.popleft()
+        ruled = (rule.behaviour for rule in self._rules if rule.is_for(body))
+        return next(ruled, self._behaviour)
+
+    def _prepared(
         self, exchange: Exchange, body: dict[str, Any], behaviour: Behaviour, reply: Reply
-    ) -> web.StreamResponse:
+    ) -> Callable[[], Awaitable[web.StreamResponse]]:
+        """What sends a reply that is encoded already."""
         options = body.get("stream_options") or {}
         envelope = Envelope(
             id=f"chatcmpl-demo{next(self._ids):08d}",
@@ -75,11 +101,11 @@ class Chat:
         if body.get("stream"):
             delivery = stream_delivery(envelope, reply, behaviour)
             if is_broken:
-                return await fail_within_reply(exchange, behaviour, delivery)
-            return await self._send_stream(exchange, behaviour, delivery)
+                return partial(fail_within_reply, exchange, behaviour, delivery)
+            return partial(self._send_stream, exchange, behaviour, delivery)
         if is_broken:
-            return await fail_within_reply(exchange, behaviour, plain_delivery(envelope, reply))
-        return await exchange.send(200, encode_completion(envelope, reply))
+            return partial(fail_within_reply, exchange, behaviour, plain_delivery(envelope, reply))
+        return partial(exchange.send, 200, encode_completion(envelope, reply))
 
     async def _send_stream(
         self, exchange: Exchange, behaviour: Behaviour, delivery: Delivery
@@ -90,9 +116,14 @@ class Chat:
         if rate is None:
             return await exchange.end(b"".join((delivery.opening, *delivery.pieces, closing)))
         await exchange.write(delivery.opening)
+        clock = asyncio.get_running_loop().time
+        began = clock()
         pieces, due = grouped(delivery.pieces, delivery.due, behaviour.events_per_write)
         if exchange.write_bytes is not None or exchange.request.version < HttpVersion11:
             await exchange.write_paced(pieces, due, rate)
         else:
             await self._pacer.send(exchange.request, pieces, due, rate)
+        if behaviour.tokens_to_end:
+            last = due[-1] if due else 0
+            await asyncio.sleep(began + (last + behaviour.tokens_to_end) / rate - clock())
         return await exchange.end(closing)

@@ -15,6 +15,7 @@ from xwe.mock.behaviour import (
     FinishReason,
     LineEnd,
     ToolArguments,
+    ToolCallOrder,
     ToolCallShape,
 )
 
@@ -35,6 +36,10 @@ _OPTIONS: Final[list[tuple[str, str, Any, str]]] = [
     ("--reasoning", "reasoning", str, "Text to send as reasoning_content first."),
     ("--tool-arguments", "tool_arguments", ToolArguments, "How a call's arguments are streamed."),
     ("--tool-call-shape", "tool_call_shape", ToolCallShape, "What a streamed call leaves out."),
+    ("--tool-call-order", "tool_call_order", ToolCallOrder, "How several calls are streamed."),
+    ("--text-after", "text_after", str, "Say this after the tool calls."),
+    ("--cut-after", "cut_after", int, "Cut each reply to so many tokens."),
+    ("--tokens-to-end", "tokens_to_end", int, "From a paced stream's last token to its end."),
     ("--finish-reason", "finish_reason", FinishReason, "Instead of the true one."),
     ("--fault", "fault", Fault, "Go wrong, with every request."),
     ("--after-pieces", "after_pieces", int, "Pieces of the reply before the fault."),

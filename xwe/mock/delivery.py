@@ -5,15 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from xwe.mock.behaviour import Behaviour
-from xwe.mock.protocol import (
-    DONE,
-    ChunkEncoder,
-    Deltas,
-    Envelope,
-    Reply,
-    encode_completion,
-    reply_deltas,
-)
+from xwe.mock.deltas import Deltas, reply_deltas
+from xwe.mock.protocol import DONE, ChunkEncoder, Envelope, Reply, encode_completion
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 _LINE_ENDS: Final = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
@@ -73,7 +66,9 @@ def stream_delivery(envelope: Envelope, reply: Reply, behaviour: Behaviour) -> D
     """A streamed reply: role, pieces, finish_reason, usage where it was asked for, [DONE]."""
     encoder = ChunkEncoder(envelope)
     line_end = _LINE_ENDS[behaviour.line_end]
-    deltas = reply_deltas(reply, behaviour.tool_arguments, behaviour.tool_call_shape)
+    deltas = reply_deltas(
+        reply, behaviour.tool_arguments, behaviour.tool_call_shape, behaviour.tool_call_order
+    )
     closing = []
     if reply.finish_reason is not None:
         closing.append(encoder.finish(reply.finish_reason))

@@ -12,7 +12,7 @@ from xwe.mock.schema_check import find_schema_fault
 from xwe.mock.schema_filler import fill_schema
 from xwe.mock.tokens import estimate_prompt_tokens, split_tokens
 from xwe.mock.tool_caller import call_id, choose_calls
-from xwe.mock.topic import Topic, last_text, read_topic, text_of
+from xwe.mock.topic import Topic, asked_language, last_text, read_topic, text_of
 
 # How many opening braces of a prompt are tried for a JSON object.
 _MOST_BRACES: Final = 30
@@ -33,7 +33,7 @@ def answer(body: Mapping[str, Any], behaviour: Behaviour) -> Reply:
     """
     messages: Sequence[Mapping[str, Any]] = body["messages"]
     seed = behaviour.seed + (body.get("seed") or 0)
-    topic = read_topic(last_text(messages, "user"))
+    topic = _topic(messages)
     text, calls = behaviour.text, _scripted_calls(behaviour, seed)
     if text is None and calls is None:
         calls = _own_calls(body, messages, topic, seed)
@@ -43,14 +43,23 @@ def answer(body: Mapping[str, Any], behaviour: Behaviour) -> Reply:
         finish_reason="tool_calls" if calls else "stop",
         prompt_tokens=estimate_prompt_tokens(messages),
         tool_calls=calls or (),
+        text_after=behaviour.text_after,
         reasoning=behaviour.reasoning,
+        has_argument_objects=behaviour.tool_arguments == "object",
     )
-    reply = _limited(_stopped(reply, body.get("stop")), _token_limit(body))
+    reply = _limited(_stopped(reply, body.get("stop")), _token_limit(body, behaviour))
     if behaviour.fault == "no_finish_reason":
         return replace(reply, finish_reason=None)
     if behaviour.finish_reason is not None:
         return replace(reply, finish_reason=behaviour.finish_reason)
     return reply
+
+
+def _topic(messages: Sequence[Mapping[str, Any]]) -> Topic:
+    topic = read_topic(last_text(messages, "user"))
+    system = " ".join(text_of(m.get("content")) for m in messages if m.get("role") == "system")
+    asked = asked_language(system)
+    return topic if asked is None else replace(topic, language=asked)
 
 
 def _scripted_calls(behaviour: Behaviour, seed: int) -> tuple[ReplyToolCall, ...] | None:
@@ -70,7 +79,7 @@ def _own_calls(
     # Once there are results they are answered, unless the client insists on calls.
     if not body.get("tools"):
         return ()
-    answered = messages[-1].get("role") == "tool"
+    answered = bool(_tool_results(messages))
     if answered and body.get("tool_choice") in (None, "auto"):
         return ()
     return choose_calls(body, topic, seed)
@@ -165,18 +174,26 @@ def _readable(result: str) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _token_limit(body: Mapping[str, Any]) -> int | None:
-    limits = [body.get(name) for name in ("max_tokens", "max_completion_tokens")]
+def _token_limit(body: Mapping[str, Any], behaviour: Behaviour) -> int | None:
+    limits = [body.get("max_tokens"), body.get("max_completion_tokens"), behaviour.cut_after]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _stopped(reply: Reply, stop: str | Sequence[str] | None) -> Reply:
-    if not stop or not reply.text:
+    if not stop or not (reply.text or reply.text_after):
         return reply
-    text = reply.text
-    for word in [stop] if isinstance(stop, str) else stop:
+    words = [stop] if isinstance(stop, str) else stop
+    return replace(
+        reply, text=_until(reply.text, words), text_after=_until(reply.text_after, words)
+    )
+
+
+def _until(text: str | None, words: Sequence[str]) -> str | None:
+    if text is None:
+        return None
+    for word in words:
         text = text.split(word, 1)[0] if word else text
-    return replace(reply, text=text)
+    return text
 
 
 def _limited(reply: Reply, limit: int | None) -> Reply:
@@ -199,6 +216,13 @@ def _limited(reply: Reply, limit: int | None) -> Reply:
         cut = len(tokens) > left
         calls.append(replace(call, arguments="".join(tokens[:left])))
         left = max(0, left - len(tokens))
+    after = reply.text_after
+    if after:
+        tokens = split_tokens(after)
+        cut = cut or len(tokens) > left
+        after = "".join(tokens[:left]) or None
     if not cut:
         return reply
-    return replace(reply, text=text, tool_calls=tuple(calls), finish_reason="length")
+    return replace(
+        reply, text=text, tool_calls=tuple(calls), text_after=after, finish_reason="length"
+    )

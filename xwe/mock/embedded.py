@@ -7,6 +7,7 @@ from typing import Self
 from xwe.core.concurrency.loop_thread import LoopThread
 from xwe.mock.behaviour import Behaviour
 from xwe.mock.recorder import ReceivedRequest, RequestLog
+from xwe.mock.rules import RequestKind, Rule
 from xwe.mock.server import ModelServer, base_url
 
 
@@ -81,12 +82,41 @@ class MockServer:
         """Behave so for the next chat requests, one each, in order; then as before."""
         self._server.script(*behaviours)
 
+    def follow(self, *rules: Rule) -> None:
+        """Behave as the first rule says that is for a request, where no script has its turn.
+
+        Rules look at nothing but the request, so many conversations may go on at once. They
+        replace earlier ones; with none, all is as before::
+
+            server.follow(
+                Rule("offers_tools", Behaviour(tool_calls=[{"name": "weather"}])),
+                Rule("has_tool_results", Behaviour(text="It rains.")),
+                Rule(lambda body: body["model"] == "slow", Behaviour(latency_s=5)),
+            )
+        """
+        self._server.follow(*rules)
+
+    def script_by_kind(
+        self,
+        *,
+        offers_tools: Behaviour | None = None,
+        has_tool_results: Behaviour | None = None,
+        plain: Behaviour | None = None,
+    ) -> None:
+        """A rule for each kind of request of a turn with tools; see `RequestKind`."""
+        kinds: tuple[tuple[RequestKind, Behaviour | None], ...] = (
+            ("offers_tools", offers_tools),
+            ("has_tool_results", has_tool_results),
+            ("plain", plain),
+        )
+        self.follow(*(Rule(kind, said) for kind, said in kinds if said is not None))
+
     def reset(self) -> None:
-        """Forget the requests so far and what is left of the script."""
+        """Forget the requests so far, the rules and what is left of the script."""
         self._server.forget_script()
         self._log.clear()
 
-    def wait_until(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> None:
+    def wait_until(self, predicate: Callable[[], object], timeout_s: float = 20.0) -> None:
         """Block until `predicate()` is true; it is asked again whenever a request changes.
 
         Raises:

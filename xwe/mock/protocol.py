@@ -1,13 +1,11 @@
 """The server's side of the wire format: replies, chunks and errors as the official API has them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
-from xwe.mock.behaviour import ToolArguments, ToolCallShape
 from xwe.mock.tokens import split_tokens
 
 DEMO_MODEL: Final = "xwe-demo"
@@ -38,19 +36,36 @@ class ReplyToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What the demo model answers, before it is encoded."""
+    """What the demo model answers, before it is encoded.
+
+    Attributes:
+        text: said before the tool calls.
+        finish_reason: None leaves it out.
+        prompt_tokens: an estimate.
+        tool_calls: in the order in which the model begins them.
+        text_after: said after the tool calls.
+        reasoning: sent before everything.
+        has_argument_objects: whether a plain reply has arguments as JSON objects, not as texts.
+    """
 
     text: str | None
     finish_reason: str | None
     prompt_tokens: int
     tool_calls: tuple[ReplyToolCall, ...] = ()
+    text_after: str | None = None
     reasoning: str | None = None
+    has_argument_objects: bool = False
 
     def usage(self) -> dict[str, int]:
         """The wire's usage object."""
         completion = sum(
             len(split_tokens(part))
-            for part in (self.reasoning, self.text, *(c.arguments for c in self.tool_calls))
+            for part in (
+                self.reasoning,
+                self.text,
+                *(call.arguments for call in self.tool_calls),
+                self.text_after,
+            )
             if part
         )
         return {
@@ -70,9 +85,20 @@ class Envelope:
     with_usage: bool = field(default=False)
 
 
+def arguments_object(call: ReplyToolCall) -> Any:
+    """The arguments as some providers send them: the JSON itself; broken ones remain a text."""
+    try:
+        return orjson.loads(call.arguments)
+    except orjson.JSONDecodeError:
+        return call.arguments
+
+
 def encode_completion(envelope: Envelope, reply: Reply) -> bytes:
     """A plain reply's body."""
-    message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None}
+    content = reply.text
+    if reply.text_after is not None:
+        content = (content or "") + reply.text_after
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
     if reply.reasoning is not None:
         message["reasoning_content"] = reply.reasoning
     if reply.tool_calls:
@@ -80,7 +106,12 @@ def encode_completion(envelope: Envelope, reply: Reply) -> bytes:
             {
                 "id": call.id,
                 "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
+                "function": {
+                    "name": call.name,
+                    "arguments": (
+                        arguments_object(call) if reply.has_argument_objects else call.arguments
+                    ),
+                },
             }
             for call in reply.tool_calls
         ]
@@ -129,64 +160,6 @@ def encode_error(refusal: Refusal) -> bytes:
             }
         }
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Deltas:
-    """The pieces of a streamed reply: encoded delta objects and when each is due.
-
-    `due[i]` counts in tokens from the first one.
-    """
-
-    encoded: Sequence[bytes]
-    due: Sequence[int]
-
-
-@lru_cache(maxsize=256)
-def _text_deltas(key: str, text: str) -> tuple[bytes, ...]:
-    head = b'{"' + key.encode() + b'":'
-    return tuple(head + orjson.dumps(piece) + b"}" for piece in split_tokens(text))
-
-
-def reply_deltas(reply: Reply, arguments: ToolArguments, shape: ToolCallShape) -> Deltas:
-    """The reply cut into deltas: reasoning, then text, then tool calls."""
-    encoded: tuple[bytes, ...] = ()
-    if reply.reasoning:
-        encoded += _text_deltas("reasoning_content", reply.reasoning)
-    if reply.text:
-        encoded += _text_deltas("content", reply.text)
-    if not reply.tool_calls:
-        return Deltas(encoded, range(len(encoded)))
-    pieces = list(encoded)
-    due = list(range(len(encoded)))
-    clock = len(encoded)
-    for index, call in enumerate(reply.tool_calls):
-        for delta, tokens in _call_deltas(index, call, arguments, shape):
-            # A burst comes when its last token would have.
-            clock += tokens
-            pieces.append(orjson.dumps({"tool_calls": [delta]}))
-            due.append(max(0, clock - 1))
-    return Deltas(pieces, due)
-
-
-def _call_deltas(
-    index: int, call: ReplyToolCall, arguments: ToolArguments, shape: ToolCallShape
-) -> Iterator[tuple[dict[str, Any], int]]:
-    """The deltas of one call, and how many tokens' time each takes."""
-    place: dict[str, Any] = {"index": index}
-    if shape == "no_index":
-        place = {}
-    elif shape == "zero_index":
-        place = {"index": 0}
-    identity = {} if shape == "no_id" else {"id": call.id}
-    tokens = split_tokens(call.arguments)
-    burst = arguments == "burst"
-    function = {"name": call.name, "arguments": call.arguments if burst else ""}
-    opening = {**place, **identity, "type": "function", "function": function}
-    yield opening, len(tokens) if burst else 0
-    if not burst:
-        for token in tokens:
-            yield {**place, "function": {"arguments": token}}, 1
 
 
 class ChunkEncoder:

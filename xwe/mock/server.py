@@ -26,6 +26,7 @@ from xwe.mock.protocol import (
     encode_models,
 )
 from xwe.mock.recorder import RequestLog
+from xwe.mock.rules import Rule
 from xwe.mock.tokens import estimate_tokens
 from xwe.mock.validation import find_embedding_refusal
 
@@ -76,6 +77,13 @@ class ModelServer:
     def script(self, *behaviours: Behaviour) -> None:
         """Behave so for the next chat requests, one each, and then as before. Thread-safe."""
         self._chat.script(*behaviours)
+
+    def follow(self, *rules: Rule) -> None:
+        """Behave as the first rule says that is for a request; instead of earlier rules.
+
+        Thread-safe.
+        """
+        self._chat.follow(*rules)
 
     def forget_script(self) -> None:
         """Behave as by default from the next request on. Thread-safe."""

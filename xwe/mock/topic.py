@@ -37,6 +37,10 @@ _PLACES: Final[Mapping[str, str]] = {
     "纽约": "New York",
     "旧金山": "San Francisco",
 }
+_ASKED_FOR: Final = re.compile(
+    r"\b(?:write|answer|reply|respond)\s+in\s+(english|chinese)\b|用(中文|英文)(?:书写|回答|回复|写)",
+    re.IGNORECASE,
+)
 _PLACE_AFTER: Final = re.compile(r"\b(?:in|at|for|to|from|near)\s+((?:[A-Z][\w'-]+\s?){1,3})")
 # A rough weight: four letters say about as much as one Chinese character.
 _LETTERS_A_CHARACTER: Final = 4
@@ -91,6 +95,14 @@ def read_topic(message: str) -> Topic:
         quoted=tuple(found.strip() for found in quotations.findall(message)),
         places=_find_places(message),
     )
+
+
+def asked_language(instructions: str) -> Language | None:
+    """The language that a system message asks for in so many words."""
+    found = _ASKED_FOR.search(instructions)
+    if found is None:
+        return None
+    return "zh" if (found[1] or "").lower() == "chinese" or found[2] == "中文" else "en"
 
 
 def detect_language(text: str) -> Language:

@@ -5,12 +5,33 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from xwe.mock.excerpts import excerpt
 from xwe.mock.topic import Language, Topic, detect_language
 
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 # Words of a field's name -> (Chinese, English) texts. The first entry that matches is used.
 _TEXTS: Final[Sequence[tuple[str, Sequence[str], Sequence[str]]]] = (
+    (
+        "consistency|一致性",
+        ("始终以本人的身份与口吻说话。",),
+        ("always speaks as the same person, in the same voice",),
+    ),
+    (
+        "preference|偏好控制",
+        ("多谈亲身经历，少讲空话。",),
+        ("prefers what was lived through to theory",),
+    ),
+    (
+        "safety|安全",
+        ("不提供会伤害他人的办法。",),
+        ("gives no advice that could harm anyone",),
+    ),
+    (
+        "scope|范围",
+        ("只演这个人物知道的事与所在的时代。",),
+        ("plays what this figure knows, within its own time",),
+    ),
     ("email|邮箱|邮件地址", ("lin@example.com",), ("sam@example.com", "kim@example.com")),
     ("url|link|href|网址|链接", ("https://example.com/zh",), ("https://example.com",)),
     ("phone|mobile|电话|手机", ("13800000000",), ("+1-555-0100",)),
@@ -31,7 +52,16 @@ _TEXTS: Final[Sequence[tuple[str, Sequence[str], Sequence[str]]]] = (
     ("gender|sex|性别", ("女", "男"), ("female", "male")),
     ("age|年龄", ("二十六岁", "三十出头"), ("26", "in the early thirties")),
     ("job|occupation|profession|职业", ("茶师", "游侠", "档案管理员"), ("archivist", "ferryman")),
-    ("nickname|alias|称谓|头衔|昵称", ("先生", "小师妹"), ("the Quiet One", "Captain")),
+    (
+        "first_message|greeting|开场白|问候",
+        ("你来了。坐下说吧，今天想聊些什么？",),
+        ("There you are. Sit down, and tell me what brings you here.",),
+    ),
+    (
+        "nickname|alias|titles_of_address|称谓|头衔|昵称",
+        ("先生", "小师妹"),
+        ("the Quiet One", "Captain"),
+    ),
     ("name|fullname|姓名|名字|名称", ("林晓", "沈舟", "顾南"), ("Alex Reed", "Mara Lind")),
     (
         "title|heading|subject|标题|题目",
@@ -73,6 +103,44 @@ _TEXTS: Final[Sequence[tuple[str, Sequence[str], Sequence[str]]]] = (
         ("never speaks of the future",),
     ),
     ("world|setting|世界观|环境", ("灵气将尽的江湖",), ("an age when magic is running out",)),
+    (
+        "biography|简介",
+        ("一个在演示里登场的人物，话不多，记性很好。",),
+        ("A figure out of a demo, with few words and a good memory.",),
+    ),
+    (
+        "background|身份背景",
+        ("在市井中长大，凭一身本领立足。",),
+        ("grew up among travellers and lives by a craft",),
+    ),
+    ("values", (), ("keeps a promise, whatever it costs",)),
+    ("manner", (), ("brief and courteous, with a story at hand",)),
+    (
+        "current_situation|处境",
+        ("暂住在一座小城，等一封回信。",),
+        ("waits for a letter in a quiet town",),
+    ),
+    (
+        "pattern|互动模式",
+        ("先听对方说完，再反问一句，最后给出看法。",),
+        ("listens first, asks one question back, then says what to do",),
+    ),
+    (
+        "intent|意图",
+        ("陪对方聊天，说出自己的经历与见解。",),
+        ("to keep company and to share what was seen and learned",),
+    ),
+    (
+        "trigger|触发",
+        ("有人提起旧事，或请求帮忙。",),
+        ("somebody mentions the past, or asks for help",),
+    ),
+    ("timeline|时间线", ("故事发生在一次远行之后。",), ("the story begins after a long journey",)),
+    (
+        "resource|资源",
+        ("几位可靠的朋友，和一件用惯了的工具。",),
+        ("a few reliable friends, and one well-worn tool",),
+    ),
     ("tag|keyword|label|标签|关键词", ("演示", "示例", "样本"), ("demo", "sample", "example")),
     ("code|编号|代码", ("DEMO-001",), ("DEMO-001",)),
     ("id|uuid|标识", ("demo-0001",), ("demo-0001",)),
@@ -139,6 +207,9 @@ def text_for_name(key: str, topic: Topic, rng: random.Random) -> str | None:
     name = _plain(key)
     if topic.quoted and _NAME.search(name):
         return topic.quoted[0]
+    quoted = excerpt(name, topic, rng)
+    if quoted is not None:
+        return quoted
     for words, chinese, english in _COMPILED:
         if words.search(name):
             return rng.choice(chinese if _language(key, topic) == "zh" else english)
