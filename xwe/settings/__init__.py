@@ -8,6 +8,10 @@ entry points: `env_file` and `secret_key`.
 from xwe.settings.exposure import check_exposure
 from xwe.settings.groups import (
     AccessSettings,
+    AgentSettings,
+    CharacterSettings,
+    ChatSettings,
+    JobSettings,
     LlmSettings,
     ObservationSettings,
     ProviderSettings,
@@ -25,7 +29,11 @@ from xwe.settings.loading import (
 
 __all__ = [
     "AccessSettings",
+    "AgentSettings",
+    "CharacterSettings",
+    "ChatSettings",
     "ClientEnvironment",
+    "JobSettings",
     "LlmSettings",
     "ObservationSettings",
     "ProviderSettings",

@@ -22,18 +22,34 @@ class ServerSettings:
     max_body_bytes: int
     keepalive_s: int
     send_timeout_s: float
+    trusted_proxies: int
     access_log: bool
     keep_core: bool
 
 
 @dataclass(frozen=True)
 class AccessSettings:
-    """Who may call. `secret_key` is None until `with_secret_key` made or found one."""
+    """Who may call. `secret_key` is None until `with_secret_key` made or found one.
+
+    0 for `registrations_per_hour` means: as many as anybody likes.
+    """
 
     mode: Literal["open", "login"]
     signup: Literal["open", "closed"]
+    registrations_per_hour: int
     api_token: str | None = field(repr=False)
     secret_key: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class UserSettings:
+    """What one user may use. None for `requests_per_minute` means: as many as they like."""
+
+    requests_per_minute: int | None
+    running_streams: int
+    jobs: int
+    characters: int
+    prompt_bytes: int
 
 
 @dataclass(frozen=True)
@@ -85,12 +101,49 @@ class StreamSettings:
 
 
 @dataclass(frozen=True)
+class AgentSettings:
+    """Turns in which the model calls tools. `tools` are names like package.module:attribute."""
+
+    tools: tuple[str, ...]
+    turn_timeout_s: float
+    tool_threads: int
+
+
+@dataclass(frozen=True)
 class StorageSettings:
     """Where things are kept, and what runs jobs."""
 
     database_url: str = field(repr=False)
+    database_pool_size: int
+    database_timeout_s: float
+    keep_deleted_days: int
     redis_url: str | None = field(repr=False)
     jobs: Literal["in_process", "celery"]
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """How stored chats are looked after, and how much of them goes into a prompt."""
+
+    lease_s: float
+    snapshot_s: float
+    reap_s: float
+    history_tokens: int
+
+
+@dataclass(frozen=True)
+class CharacterSettings:
+    """How characters are written. `prompts_dir` is None where there are only our own prompts."""
+
+    prompts_dir: Path | None
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """Work in the background."""
+
+    workers: int
+    lease_s: float
 
 
 @dataclass(frozen=True)
@@ -108,10 +161,15 @@ class Settings:
 
     server: ServerSettings
     access: AccessSettings
+    users: UserSettings
     provider: ProviderSettings
     llm: LlmSettings
     streams: StreamSettings
+    agent: AgentSettings
     storage: StorageSettings
+    chats: ChatSettings
+    characters: CharacterSettings
+    jobs: JobSettings
     observation: ObservationSettings
     given: frozenset[str]
 

@@ -9,6 +9,10 @@ from typing import Any
 from xwe.errors import SettingsError
 from xwe.settings.groups import (
     AccessSettings,
+    AgentSettings,
+    CharacterSettings,
+    ChatSettings,
+    JobSettings,
     LlmSettings,
     ObservationSettings,
     ProviderSettings,
@@ -16,6 +20,7 @@ from xwe.settings.groups import (
     Settings,
     StorageSettings,
     StreamSettings,
+    UserSettings,
 )
 from xwe.settings.providers import PLACEHOLDER_KEY, PROVIDERS, UNNAMED_MODEL, Provider
 from xwe.settings.variables import VARIABLES
@@ -23,6 +28,9 @@ from xwe.settings.variables import VARIABLES
 # Threads that neither a call nor a stream may take, so that health checks, pages and refusals
 # always find one. A refusal takes well under a millisecond, so few are enough.
 SPARE_THREADS = 16
+
+# A person who reads the answers does not ask more than once a second.
+USER_RPM = 60
 
 # Ours, but not settings of the application.
 _NOT_SETTINGS = frozenset({"XWE_REQUIRE_SERVICES"})
@@ -49,13 +57,21 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         access=AccessSettings(
             mode=values["XWE_ACCESS"] or ("open" if provider.is_demo else "login"),
             signup=values["XWE_SIGNUP"] or ("open" if provider.is_demo else "closed"),
+            registrations_per_hour=values["XWE_REGISTRATIONS_PER_HOUR"],
             api_token=values["XWE_API_TOKEN"],
             secret_key=values["XWE_SECRET_KEY"],
+        ),
+        users=UserSettings(
+            **_group(values, "users") | {"requests_per_minute": _user_rpm(values, provider)}
         ),
         provider=provider,
         llm=LlmSettings(**_group(values, "llm") | {"max_inflight": _max_inflight(values)}),
         streams=StreamSettings(**_group(values, "streams")),
+        agent=AgentSettings(**_group(values, "agent") | {"tools": values["XWE_TOOLS"] or ()}),
         storage=StorageSettings(**_group(values, "storage")),
+        chats=ChatSettings(**_group(values, "chats")),
+        characters=CharacterSettings(**_group(values, "characters")),
+        jobs=JobSettings(**_group(values, "jobs")),
         observation=ObservationSettings(**_group(values, "observation")),
         given=given,
     )
@@ -67,6 +83,12 @@ def _group(values: Mapping[str, Any], group: str) -> dict[str, Any]:
         for name, value in values.items()
         if _BY_NAME[name].section == group
     }
+
+
+def _user_rpm(values: Mapping[str, Any], provider: ProviderSettings) -> int | None:
+    # The demo's model costs nothing, and the playground asks a hundred times a minute.
+    wanted: int | None = values["XWE_USER_RPM"]
+    return wanted or (None if provider.is_demo else USER_RPM)
 
 
 def _workers(values: Mapping[str, Any]) -> int:

@@ -24,6 +24,8 @@ _WHOLE = re.compile(r"[0-9]{1,12}")
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]*)?|\.[0-9]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
+_IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -94,6 +96,13 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _import_paths(text: str) -> tuple[str, ...]:
+    paths = tuple(path.strip() for path in text.split(",") if path.strip())
+    if not paths or not all(_IMPORT_PATH.fullmatch(path) for path in paths):
+        raise ValueError(text)
+    return paths
+
+
 def _log_level(text: str) -> str:
     if text.upper() not in _LOG_LEVELS:
         raise ValueError(text)
@@ -140,6 +149,7 @@ host = Parser("an IP address or a host name", _host)
 token = Parser("printable ASCII without spaces", _printable)
 directory = Parser("a directory's path", _path)
 log_level = Parser(f"one of {', '.join(_LOG_LEVELS)}", _log_level)
+import_paths = Parser("names like package.module:attribute, with commas between", _import_paths)
 base_url = Parser(
     "an address such as http://127.0.0.1:11434/v1: http or https, ending before "
     "/chat/completions, without a query or a password",

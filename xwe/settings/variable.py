@@ -55,9 +55,14 @@ class Variable:
 SECTIONS = {
     "server": "Web server",
     "access": "Who may call",
+    "users": "What one user may use",
     "provider": "Which model answers",
     "llm": "How the model is called",
     "streams": "Streamed answers",
+    "agent": "Tools",
     "storage": "Storage and jobs",
+    "chats": "Chats with characters",
+    "characters": "Making characters",
+    "jobs": "Jobs in the background",
     "observation": "Observation",
 }

@@ -10,6 +10,7 @@ from xwe.settings.parsing import (
     database_url,
     directory,
     host,
+    import_paths,
     log_level,
     one_of,
     positive_seconds,
@@ -88,6 +89,14 @@ _SERVER = (
         unit="seconds",
     ),
     Variable(
+        "XWE_TRUSTED_PROXIES",
+        "server.trusted_proxies",
+        whole_number(0, 16),
+        "0",
+        "how many proxies every request passes before it is here; so many entries of "
+        "X-Forwarded-For are believed, counted from its end",
+    ),
+    Variable(
         "XWE_ACCESS_LOG", "server.access_log", boolean, "false", "one log line for each request"
     ),
 )
@@ -117,7 +126,14 @@ _ACCESS = (
         "",
         "whether people may make accounts themselves",
         derived="open with the built-in model server, closed with a real one",
-        reserved=True,
+    ),
+    Variable(
+        "XWE_REGISTRATIONS_PER_HOUR",
+        "access.registrations_per_hour",
+        whole_number(0, 1_000_000),
+        "20",
+        "how often an hour somebody may try to make an account from one address, in each worker; "
+        "0 is as often as they like",
     ),
     Variable(
         "XWE_SECRET_KEY",
@@ -131,15 +147,104 @@ _ACCESS = (
     ),
 )
 
+_AGENT = (
+    Variable(
+        "XWE_TOOLS",
+        "agent.tools",
+        import_paths,
+        "",
+        "tools of your own that the model may call: a tool, a list of them or a ToolRegistry",
+        derived="the built-in ones only",
+    ),
+    Variable(
+        "XWE_TURN_TIMEOUT",
+        "agent.turn_timeout_s",
+        positive_seconds,
+        "120",
+        "a turn with tools as a whole",
+        unit="seconds",
+    ),
+    Variable(
+        "XWE_TOOL_THREADS",
+        "agent.tool_threads",
+        whole_number(1, 10_000),
+        "256",
+        "synchronous tools that run at once in each worker; threads are made as needed",
+    ),
+)
+
+_USERS = (
+    Variable(
+        "XWE_USER_RPM",
+        "users.requests_per_minute",
+        whole_number(1, 1_000_000),
+        "",
+        "how often a minute each user may ask the model, in each worker",
+        derived="as often as they like with the built-in model server, 60 with a real one",
+    ),
+    Variable(
+        "XWE_USER_STREAMS",
+        "users.running_streams",
+        whole_number(1, 10_000),
+        "3",
+        "answers that are streamed to each user at once, in each worker",
+    ),
+    Variable(
+        "XWE_USER_JOBS",
+        "users.jobs",
+        whole_number(1, 10_000),
+        "5",
+        "background jobs of each user that wait or run",
+    ),
+    Variable(
+        "XWE_USER_CHARACTERS",
+        "users.characters",
+        whole_number(1, 1_000_000),
+        "200",
+        "characters that each user may have",
+    ),
+    Variable(
+        "XWE_USER_PROMPT_BYTES",
+        "users.prompt_bytes",
+        whole_number(1024, 1_000_000_000),
+        "1048576",
+        "the largest request body with which a user may ask the model",
+        unit="bytes",
+    ),
+)
+
 _STORAGE = (
     Variable(
         "XWE_DATABASE_URL",
         "storage.database_url",
         database_url,
         "sqlite:///instance/xwe.db",
-        "SQLite or PostgreSQL",
+        "SQLite or PostgreSQL (pip install 'xwe[postgres]'); `xwe db upgrade` makes the tables",
         secret=True,
-        reserved=True,
+    ),
+    Variable(
+        "XWE_DATABASE_POOL_SIZE",
+        "storage.database_pool_size",
+        whole_number(1, 1000),
+        "20",
+        "connections to the database of each worker, at most",
+    ),
+    Variable(
+        "XWE_DATABASE_TIMEOUT_S",
+        "storage.database_timeout_s",
+        positive_seconds,
+        "5",
+        "how long anything waits for the database (a connection, a lock, a statement) before the "
+        "request is refused",
+        unit="seconds",
+    ),
+    Variable(
+        "XWE_KEEP_DELETED_DAYS",
+        "storage.keep_deleted_days",
+        whole_number(1, 36_500),
+        "30",
+        "how long a deleted character can be had back, and ended jobs are listed",
+        unit="days",
     ),
     Variable(
         "XWE_REDIS_URL",
@@ -158,6 +263,71 @@ _STORAGE = (
         "in_process",
         "what runs background jobs",
         reserved=True,
+    ),
+)
+
+_CHATS = (
+    Variable(
+        "XWE_CHAT_LEASE",
+        "chats.lease_s",
+        positive_seconds,
+        "30",
+        "an answer whose process is silent for so long is ended by another",
+        unit="seconds",
+    ),
+    Variable(
+        "XWE_CHAT_SNAPSHOT",
+        "chats.snapshot_s",
+        positive_seconds,
+        "1",
+        "how often the text of running answers is stored: what a crash may lose",
+        unit="seconds",
+    ),
+    Variable(
+        "XWE_CHAT_REAP",
+        "chats.reap_s",
+        positive_seconds,
+        "10",
+        "how often each worker looks for answers whose process has died",
+        unit="seconds",
+    ),
+    Variable(
+        "XWE_CHAT_HISTORY_TOKENS",
+        "chats.history_tokens",
+        whole_number(100, 10_000_000),
+        "6000",
+        "how much of what was said goes to the model with each question, the newest first",
+        unit="tokens",
+    ),
+)
+
+_CHARACTERS = (
+    Variable(
+        "XWE_PROMPTS_DIR",
+        "characters.prompts_dir",
+        directory,
+        "",
+        "prompts of your own for making characters, such as zh/category.md; each replaces the one "
+        "of that name in xwe/services/characters/prompts",
+        derived="our own prompts",
+    ),
+)
+
+_JOBS = (
+    Variable(
+        "XWE_JOB_WORKERS",
+        "jobs.workers",
+        whole_number(1, 256),
+        "8",
+        "jobs that run at once in each process",
+    ),
+    Variable(
+        "XWE_JOB_LEASE",
+        "jobs.lease_s",
+        positive_seconds,
+        "30",
+        "a job whose process gives no sign of life for so long is taken up by another",
+        unit="seconds",
     ),
 )
 
@@ -182,9 +352,14 @@ _OBSERVATION = (
 VARIABLES: tuple[Variable, ...] = (
     *_SERVER,
     *_ACCESS,
+    *_USERS,
     *PROVIDER_VARIABLES,
     *LLM_VARIABLES,
     *STREAM_VARIABLES,
+    *_AGENT,
     *_STORAGE,
+    *_CHATS,
+    *_CHARACTERS,
+    *_JOBS,
     *_OBSERVATION,
 )
