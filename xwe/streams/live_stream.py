@@ -118,6 +118,14 @@ class LiveStream:
         self._tell_of_readers()
         return StreamReader(self, after)
 
+    def attend(self) -> "StreamReader":
+        """A reader of what comes from now on, for who waits for the end alone; to be closed."""
+        with self._guard:
+            self._readers += 1
+            after = self.last_number
+        self._tell_of_readers()
+        return StreamReader(self, after)
+
     def _gap(self, after: int) -> StreamGapError:
         return StreamGapError(after=after, first=self._dropped + 1, last=self.last_number)
 

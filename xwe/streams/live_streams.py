@@ -10,10 +10,11 @@ import secrets
 import threading
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
 from xwe.core.concurrency.loop_thread import get_loop_thread
-from xwe.errors import DrainingError, SaturatedError, UnknownStreamError
+from xwe.errors import DrainingError, LimitExceededError, SaturatedError, UnknownStreamError
 from xwe.streams import ui_messages
 from xwe.streams.live_stream import MAX_BYTES, LiveStream
 
@@ -24,6 +25,12 @@ OnDisconnect = Literal["detach", "cancel"]
 # Where another process will be ready to take over; a restart takes about so long.
 DRAIN_RETRY_AFTER_S = 5.0
 
+# An answer takes some seconds, and which of an owner's ends next is not known.
+OWN_RETRY_AFTER_S = 5.0
+
+# The owner of what people ask who are not signed in: all of them together.
+NOBODY = "-"
+
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
@@ -31,6 +38,7 @@ class StreamLimits:
 
     Attributes:
         max_running: answers that are being made at once.
+        max_running_each: those of one owner, other than `NOBODY`.
         max_stream_bytes: memory for the events of one answer; the oldest go first.
         max_kept_bytes: memory for those of all finished answers together; the oldest answers go
             first.
@@ -41,6 +49,7 @@ class StreamLimits:
     """
 
     max_running: int = 1000
+    max_running_each: int = 1000
     max_stream_bytes: int = MAX_BYTES
     max_kept_bytes: int = 256 << 20
     keep_s: float = 300.0
@@ -99,7 +108,51 @@ class _Generation:
         # Asked now, not when the reader came or went: two of those may overtake each other.
         if not self.stream.readers and not self.stream.is_finished:
             loop = asyncio.get_running_loop()
-            self.alone = loop.call_later(alone_s, self.end, ui_messages.ABORT)
+            self.alone = loop.call_later(alone_s, self._end_unread)
+
+    def _end_unread(self) -> None:
+        # Somebody may have come whose word is still waiting behind this timer.
+        if not self.stream.readers:
+            self.end(ui_messages.ABORT)
+
+
+class Place:
+    """Room for one answer: who has it may store what the answer is to, for it will not be refused.
+
+    Left as a context manager it is given back, unless the answer has begun.
+    """
+
+    def __init__(self, streams: "LiveStreams", generation: _Generation) -> None:
+        self._streams = streams
+        self._generation = generation
+        self._has_begun = False
+
+    @property
+    def stream(self) -> LiveStream:
+        """The answer's stream, in which nothing happens before `begin`."""
+        return self._generation.stream
+
+    def begin(self, source: AsyncGenerator[bytes, None]) -> LiveStream:
+        """Start the answer whose events are `source`'s; see `LiveStreams.begin`.
+
+        Raises:
+            ClosedError: the loop has been closed, as at the process's end.
+        """
+        self._streams._start(self._generation, source)  # noqa: SLF001 - the two are one mechanism
+        self._has_begun = True
+        return self.stream
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._has_begun:
+            self._streams._give_back(self._generation)  # noqa: SLF001
 
 
 class LiveStreams:
@@ -135,19 +188,17 @@ class LiveStreams:
 
         Raises:
             SaturatedError: as many answers are being made as may.
+            LimitExceededError: as many of the owner's.
             DrainingError: the process is about to end.
         """
-        generation = self._admit(owner, stream_id)
-        try:
-            get_loop_thread().submit(self._generate(generation, source))
-        except BaseException:
-            with self._guard:
-                del self._running[stream_id]
-            raise
-        self._watch_readers(generation.stream)
-        return generation.stream
+        with self.reserve(owner, stream_id) as place:
+            return place.begin(source)
 
-    def _admit(self, owner: str, stream_id: str) -> _Generation:
+    def reserve(self, owner: str, stream_id: str) -> Place:
+        """Room for an answer that is to begin soon.
+
+        Raises: as `begin`.
+        """
         limits = self._limits
         with self._guard:
             if self._draining:
@@ -157,14 +208,35 @@ class LiveStreams:
                     f"{len(self._running)} answers are being streamed: no more right now.",
                     retry_after_s=1.0,
                 )
+            self._refuse_more_of(owner)
             stream = LiveStream(
                 stream_id,
                 owner,
                 max_bytes=limits.max_stream_bytes,
-                on_readers=self._watch_readers if limits.on_disconnect == "cancel" else None,
+                on_readers=self._watch_readers if self.ends_unread else None,
             )
             generation = self._running[stream_id] = _Generation(stream)
-        return generation
+        return Place(self, generation)
+
+    def _start(self, generation: _Generation, source: AsyncGenerator[bytes, None]) -> None:
+        get_loop_thread().submit(self._generate(generation, source))
+        self._watch_readers(generation.stream)
+
+    def _give_back(self, generation: _Generation) -> None:
+        with self._guard:
+            self._running.pop(generation.stream.stream_id, None)
+
+    def _refuse_more_of(self, owner: str) -> None:
+        allowed = self._limits.max_running_each
+        if owner == NOBODY or len(self._running) < allowed:
+            return
+        running = sum(other.stream.owner == owner for other in self._running.values())
+        if running >= allowed:
+            raise LimitExceededError(
+                f"{running} answers are being made for you, which is as many as may: wait for one "
+                "to end, or stop one.",
+                retry_after_s=OWN_RETRY_AFTER_S,
+            )
 
     async def _generate(self, generation: _Generation, source: AsyncGenerator[bytes, None]) -> None:
         stream = generation.stream
@@ -216,7 +288,7 @@ class LiveStreams:
 
     def _watch_readers(self, stream: LiveStream) -> None:
         generation = self._running.get(stream.stream_id)
-        if generation is not None and self._limits.on_disconnect == "cancel":
+        if generation is not None and self.ends_unread:
             _on_loop(generation.watch_readers, self._limits.alone_s)
 
     def drain(self, within_s: float) -> None:
@@ -232,6 +304,16 @@ class LiveStreams:
             running = list(self._running.values())
         for generation in running:
             _on_loop(generation.end, ui_messages.SHUTDOWN)
+
+    @property
+    def ends_unread(self) -> bool:
+        """Whether an answer that nobody reads is ended."""
+        return self._limits.on_disconnect == "cancel"
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the process is about to end."""
+        return self._draining
 
     @property
     def running(self) -> int:

@@ -22,7 +22,9 @@ ABORT = b'{"type":"abort"}'
 
 def event(kind: str, **fields: Any) -> bytes:
     """Any event of the convention."""
-    return orjson.dumps({"type": kind, **fields})
+    # Copied: what orjson returns keeps the four kilobytes that it was written into from being used
+    # again, and these events are kept, by the hundred thousand.
+    return b"%b" % orjson.dumps({"type": kind, **fields})
 
 
 def start(message_id: str) -> bytes:
@@ -32,7 +34,12 @@ def start(message_id: str) -> bytes:
 
 def delta(kind: str, part_id: str, text: str) -> bytes:
     """A piece of the "text" or "reasoning" part that its `-start` event began."""
-    return orjson.dumps({"type": f"{kind}-delta", "id": part_id, "delta": text})
+    # By far the most frequent event, and this is the quickest way to one of its own size.
+    return b'{"type":"%b-delta","id":"%b","delta":%b}' % (
+        kind.encode(),
+        part_id.encode(),
+        orjson.dumps(text),
+    )
 
 
 def error(failure: XweError) -> bytes:
