@@ -23,6 +23,7 @@ class Step:
             several processes are the same.
         requests: HTTP requests answered.
         calls: model calls that ended.
+        cached: those of them that another call's answer was good for.
         failures: how many failed, by the error's code.
         first_token: durations until a stream's first piece.
         total: durations of calls that reached the provider.
@@ -37,6 +38,7 @@ class Step:
     at: int
     requests: int = 0
     calls: int = 0
+    cached: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     first_token: DurationCounts = field(default_factory=dict)
     total: DurationCounts = field(default_factory=dict)
@@ -83,7 +85,9 @@ class Step:
 
 
 _MAPPINGS = ("failures", "first_token", "total")
-_SUMMED = ("requests", "calls", "in_flight", "waiting", "threads_busy", "cpu_s", "watched_s")
+_SUMMED = (
+    *("requests", "calls", "cached", "in_flight", "waiting", "threads_busy", "cpu_s", "watched_s"),
+)
 
 
 class History:
@@ -115,6 +119,8 @@ class History:
         if timings.attempts:
             cell = cell_of(timings.total_s)
             step.total[cell] = step.total.get(cell, 0) + 1
+        elif record.outcome == "ok":
+            step.cached += 1
         if timings.first_token_s is not None:
             cell = cell_of(timings.first_token_s)
             step.first_token[cell] = step.first_token.get(cell, 0) + 1

@@ -83,6 +83,7 @@ def _recent(steps: Sequence[Step], span_s: float) -> dict[str, Any]:
         "requests_per_s": requests / span_s,
         "calls": calls,
         "calls_per_s": calls / span_s,
+        "cached": sum(step.cached for step in steps),
         "failures": failures,
         "first_token_s": _percentiles(first_token),
         "total_s": _percentiles(total),

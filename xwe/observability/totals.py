@@ -39,6 +39,7 @@ _CALL = ("provider", "model", "kind")
 CALLS = "xwe_llm_calls"
 FAILURES = "xwe_llm_failures"
 RETRIES = "xwe_llm_retries"
+CACHE_HITS = "xwe_llm_cache_hits"
 TOKENS = "xwe_llm_tokens"
 CALL_DURATION = "xwe_llm_call_duration_seconds"
 FIRST_TOKEN = "xwe_llm_first_token_seconds"  # noqa: S105 - a metric's name
@@ -51,6 +52,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         CALLS: Metric("Model calls by outcome: ok, failed or cancelled.", (*_CALL, "outcome")),
         FAILURES: Metric("Model calls that failed, by the error's code.", (*_CALL, "cause")),
         RETRIES: Metric("Attempts after a call's first one.", _CALL),
+        CACHE_HITS: Metric("Calls that another call's answer was good for.", _CALL),
         TOKENS: Metric(
             "Tokens by direction, input or output, where the provider said.",
             ("provider", "model", "direction"),
@@ -103,6 +105,8 @@ class Totals:
             self._observe((CALL_DURATION, provider, model, kind), timings.total_s)
             self._observe((QUEUE_TIME, provider, model), timings.queue_s)
             self._add((RETRIES, provider, model, kind), timings.attempts - 1)
+        elif outcome == "ok":
+            self._add((CACHE_HITS, provider, model, kind), 1)
         if timings.first_token_s is not None:
             self._observe((FIRST_TOKEN, provider, model), timings.first_token_s)
         if usage is not None:
