@@ -1,0 +1,177 @@
+"""Memories: what a character remembers, where it is from, and how far has been read."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from xwe.errors import StaleVersionError
+from xwe.storage.models import conversation, memory, memory_source
+from xwe.storage.records import Memory, MemoryTier, NewMemory
+from xwe.storage.rows import columns, fetch_all, now
+from xwe.storage.units import Reading, Writing
+
+_m = memory.c
+_current = select(*columns(memory, Memory)).where(
+    _m.character_id == bindparam("character_id"), _m.superseded_by.is_(None)
+)
+_all_tiers = _current.order_by(_m.id)
+_one_tier = _current.where(_m.tier == bindparam("tier")).order_by(_m.id)
+_insert = insert(memory).returning(_m.id)
+_insert_source = insert(memory_source)
+_supersede = (
+    update(memory)
+    .where(
+        _m.id.in_(bindparam("old_ids", expanding=True)),
+        _m.character_id == bindparam("of_character"),
+        _m.superseded_by.is_(None),
+    )
+    .values(superseded_by=bindparam("new_id"))
+)
+_set_tier = (
+    update(memory)
+    .where(
+        _m.id.in_(bindparam("ids", expanding=True)), _m.character_id == bindparam("of_character")
+    )
+    .values(tier=bindparam("new_tier"))
+)
+_set_pinned = (
+    update(memory)
+    .where(_m.id == bindparam("row_id"), _m.character_id == bindparam("of_character"))
+    .values(pinned=bindparam("new_pinned"))
+)
+# Nested, since SQLite's driver counts no rows of a statement that begins with WITH.
+_named = (
+    select(_m.id)
+    .where(
+        _m.id.in_(bindparam("ids", expanding=True)), _m.character_id == bindparam("of_character")
+    )
+    .cte("doomed", recursive=True, nesting=True)
+)
+_doomed = _named.union(select(_m.id).join(_named, _m.superseded_by == _named.c.id))
+_delete = delete(memory).where(_m.id.in_(select(_doomed.c.id)))
+_sources = (
+    select(memory_source.c.memory_id, memory_source.c.message_id)
+    .where(memory_source.c.memory_id.in_(bindparam("ids", expanding=True)))
+    .order_by(memory_source.c.memory_id, memory_source.c.message_id)
+)
+_advance = (
+    update(conversation)
+    .where(
+        conversation.c.id == bindparam("row_id"),
+        conversation.c.summarised_seq == bindparam("expected"),
+    )
+    .values(summarised_seq=bindparam("new_seq"))
+)
+
+
+def add(
+    writing: Writing,
+    character_id: int,
+    facts: Sequence[NewMemory],
+    *,
+    conversation_id: int | None = None,
+) -> list[int]:
+    """Remember facts, with their sources, and supersede what they contradict; their ids."""
+    return [_add_one(writing, character_id, fact, conversation_id) for fact in facts]
+
+
+def _add_one(
+    writing: Writing, character_id: int, fact: NewMemory, conversation_id: int | None
+) -> int:
+    row = {
+        "character_id": character_id,
+        "conversation_id": conversation_id,
+        "tier": fact.tier,
+        "content": fact.content,
+        "importance": fact.importance,
+        "pinned": fact.pinned,
+        "superseded_by": None,
+        "created_at": now(),
+    }
+    new_id = int(writing.execute(_insert, row).scalar_one())
+    if fact.sources:
+        writing.execute(
+            _insert_source,
+            [{"memory_id": new_id, "message_id": source} for source in set(fact.sources)],
+        )
+    if fact.supersedes:
+        writing.execute(
+            _supersede,
+            {"old_ids": list(fact.supersedes), "of_character": character_id, "new_id": new_id},
+        )
+    return new_id
+
+
+def advance_watermark(
+    writing: Writing, conversation_id: int, *, expected_seq: int, new_seq: int
+) -> None:
+    """Note that the messages up to `new_seq` have been turned into facts.
+
+    Goes into the transaction that adds the facts: of two that read the same range, the second
+    adds nothing.
+
+    Raises:
+        StaleVersionError: the watermark is not where the caller has read it.
+    """
+    values = {"row_id": conversation_id, "expected": expected_seq, "new_seq": new_seq}
+    if writing.execute(_advance, values).rowcount != 1:
+        raise StaleVersionError
+
+
+def listed(reading: Reading, character_id: int, tier: MemoryTier | None = None) -> list[Memory]:
+    """What the character remembers, oldest first, without what was superseded."""
+    if tier is None:
+        return fetch_all(reading, Memory, _all_tiers, character_id=character_id)
+    return fetch_all(reading, Memory, _one_tier, character_id=character_id, tier=tier)
+
+
+def replace(
+    writing: Writing, character_id: int, tier: MemoryTier, contents: Sequence[str]
+) -> list[Memory]:
+    """Make these the tier's memories, as somebody has edited them; all of the tier afterwards.
+
+    A text that was there keeps its row, with its sources; what is not among them is deleted.
+    """
+    wanted = list(dict.fromkeys(contents))
+    there = listed(writing, character_id, tier)
+    gone = [old.id for old in there if old.content not in wanted]
+    if gone:
+        remove(writing, character_id, gone)
+    known = {old.content for old in there}
+    add(
+        writing,
+        character_id,
+        [NewMemory(content=content, tier=tier) for content in wanted if content not in known],
+    )
+    return listed(writing, character_id, tier)
+
+
+def set_tier(
+    writing: Writing, character_id: int, memory_ids: Sequence[int], tier: MemoryTier
+) -> int:
+    """Move memories to another tier; how many it were."""
+    values = {"ids": list(memory_ids), "of_character": character_id, "new_tier": tier}
+    return writing.execute(_set_tier, values).rowcount
+
+
+def set_pinned(writing: Writing, character_id: int, memory_id: int, *, pinned: bool) -> bool:
+    """Have a memory always told to the model, or not any more. False when it is not there."""
+    values = {"row_id": memory_id, "of_character": character_id, "new_pinned": pinned}
+    return writing.execute(_set_pinned, values).rowcount == 1
+
+
+def remove(writing: Writing, character_id: int, memory_ids: Sequence[int]) -> int:
+    """Delete memories for good, each with all that it has superseded; how many it were.
+
+    What was superseded is wrong by now, and would be told to the model again.
+    """
+    values = {"ids": list(memory_ids), "of_character": character_id}
+    return writing.execute(_delete, values).rowcount
+
+
+def sources(reading: Reading, memory_ids: Sequence[int]) -> dict[int, list[int]]:
+    """The messages that each of the memories was taken from, by the memory's id."""
+    found: dict[int, list[int]] = {memory_id: [] for memory_id in memory_ids}
+    for memory_id, message_id in reading.execute(_sources, {"ids": list(memory_ids)}):
+        found[memory_id].append(message_id)
+    return found

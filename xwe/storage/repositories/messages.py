@@ -1,0 +1,310 @@
+"""Messages: what was said, in the order of writing, with variants of the same answer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, and_, bindparam, case, func, insert, or_, select, update
+
+from xwe.errors import ConflictError, NotFoundError
+from xwe.storage.models import conversation, message
+from xwe.storage.records import Message, MessageStatus, Page, SenderType, Spoken
+from xwe.storage.rows import columns, fetch_all, fetch_one, now
+from xwe.storage.units import Reading, Writing
+
+_m = message.c
+_messages = select(*columns(message, Message))
+_next_seq = (
+    update(conversation)
+    .where(conversation.c.id == bindparam("row_id"))
+    .values(next_seq=conversation.c.next_seq + 1, updated_at=bindparam("changed_at"))
+    .returning(conversation.c.next_seq - 1)
+)
+_insert = insert(message).returning(_m.id)
+_in_conversation = _m.conversation_id == bindparam("conversation_id")
+_shown = _messages.where(_in_conversation, _m.selected)
+_newest = _shown.order_by(_m.place.desc()).limit(bindparam("count"))
+_has_words = and_(_m.content != "", _m.status.in_(["complete", "partial", "cancelled"]))
+_spoken_before = (
+    select(*columns(message, Spoken))
+    .where(_in_conversation, _m.selected, _m.place < bindparam("before_seq"), _has_words)
+    .order_by(_m.place.desc())
+    .limit(bindparam("count"))
+)
+_newest_with_words = (
+    _messages.where(_in_conversation, _m.place == bindparam("at_place"), _has_words)
+    .order_by(case((_m.id == bindparam("preferred"), 0), else_=1), _m.seq.desc())
+    .limit(1)
+)
+# Wider than the column: what is asked for may lie far beyond it.
+_newest_before = _newest.where(_m.place < bindparam("before_seq", type_=BigInteger))
+_after = (
+    _shown.where(_m.place > bindparam("after_seq", type_=BigInteger))
+    .order_by(_m.place)
+    .limit(bindparam("count"))
+)
+_by_id = _messages.where(_in_conversation, _m.id == bindparam("id"))
+_by_client_id = _messages.where(_in_conversation, _m.client_id == bindparam("client_id"))
+_by_generation = _messages.where(_m.generation_id == bindparam("generation_id")).order_by(_m.seq)
+_with_root = _messages.where(
+    or_(_m.id == bindparam("root_id"), _m.variant_of == bindparam("root_id"))
+).order_by(_m.seq)
+_deselect = (
+    update(message)
+    .where(_m.conversation_id == bindparam("in_id"), _m.place == bindparam("at_place"), _m.selected)
+    .values(selected=False)
+)
+_select = update(message).where(_m.id == bindparam("row_id")).values(selected=True)
+# Not `in_`: a statement that is run for many rows at once cannot have a list among its values.
+_is_unfinished = or_(_m.status == "pending", _m.status == "streaming")
+_set_text = (
+    update(message)
+    .where(_m.id == bindparam("row_id"), _is_unfinished)
+    .values(content=bindparam("new_content"), status="streaming")
+)
+_finish = (
+    update(message)
+    .where(_m.id == bindparam("row_id"), _is_unfinished)
+    .values(
+        content=bindparam("new_content"),
+        status=bindparam("new_status"),
+        error_code=bindparam("new_error_code"),
+        usage=bindparam("new_usage"),
+    )
+)
+_abandon = (
+    update(message)
+    .where(_m.generation_id == bindparam("of_generation"), _is_unfinished)
+    .values(status="partial", error_code=bindparam("new_error_code"))
+)
+_forget_client_id = update(message).where(_m.id == bindparam("row_id")).values(client_id=None)
+_count = select(func.count()).where(_in_conversation, _m.selected)
+_variants_between = (
+    select(_m.place, _m.variant_of, _m.id)
+    .where(
+        _in_conversation,
+        _m.place.between(bindparam("first"), bindparam("last")),
+        _m.variant_of.is_not(None),
+    )
+    .order_by(_m.seq)
+)
+
+FINAL_STATUSES: tuple[MessageStatus, ...] = ("complete", "partial", "failed", "cancelled")
+
+
+def append(
+    writing: Writing,
+    conversation_id: int,
+    *,
+    sender_type: SenderType,
+    content: str,
+    sender_id: int | None = None,
+    status: MessageStatus = "complete",
+    client_id: str | None = None,
+    generation_id: str | None = None,
+    variant_of: int | None = None,
+    usage: dict[str, Any] | None = None,
+) -> Message:
+    """Add a message at the end of the conversation.
+
+    A variant takes the place of the message that it is a variant of, and is shown from now on.
+
+    Raises:
+        NotFoundError: there is no such conversation, or no such message in it.
+        ConflictError: the conversation has a message of that `client_id` (see `by_client_id`).
+    """
+    created_at = now()
+    values = {"row_id": conversation_id, "changed_at": created_at}
+    seq = writing.execute(_next_seq, values).scalar_one_or_none()
+    if seq is None:
+        raise NotFoundError
+    # The row above is locked by now, so that nobody else can add the same one in between.
+    if client_id is not None and by_client_id(writing, conversation_id, client_id) is not None:
+        raise ConflictError("This message is there already.")
+    place, root_id = seq, None
+    if variant_of is not None:
+        place, root_id = _take_place(writing, conversation_id, variant_of)
+    row = {
+        "conversation_id": conversation_id,
+        "seq": seq,
+        "place": place,
+        "sender_type": sender_type,
+        "sender_id": sender_id,
+        "generation_id": generation_id,
+        "variant_of": root_id,
+        "selected": True,
+        "content": content,
+        "status": status,
+        "error_code": None,
+        "client_id": client_id,
+        "usage": usage,
+        "created_at": created_at,
+    }
+    return Message(id=writing.execute(_insert, row).scalar_one(), **row)
+
+
+def _take_place(writing: Writing, conversation_id: int, variant_of: int) -> tuple[int, int]:
+    """Hide what is shown in a message's place; the place, and the id that its variants refer to."""
+    original = get(writing, conversation_id, variant_of)
+    if original is None:
+        raise NotFoundError
+    writing.execute(_deselect, {"in_id": conversation_id, "at_place": original.place})
+    return original.place, original.variant_of or original.id
+
+
+def page(
+    reading: Reading, conversation_id: int, *, before_seq: int | None = None, limit: int = 50
+) -> Page:
+    """The newest messages that are shown, ascending; `before_seq` asks for those before a place."""
+    values: dict[str, Any] = {"conversation_id": conversation_id, "count": limit + 1}
+    if before_seq is None:
+        found = fetch_all(reading, Message, _newest, **values)
+    else:
+        found = fetch_all(reading, Message, _newest_before, before_seq=before_seq, **values)
+    return Page(messages=found[limit - 1 :: -1] if limit else [], has_more=len(found) > limit)
+
+
+def spoken_before(
+    reading: Reading, conversation_id: int, before_seq: int, *, limit: int = 100
+) -> list[Spoken]:
+    """What was said before a place, the newest first: no failed answers, and none that comes."""
+    return fetch_all(
+        reading,
+        Spoken,
+        _spoken_before,
+        conversation_id=conversation_id,
+        before_seq=before_seq,
+        count=limit,
+    )
+
+
+def after_seq(
+    reading: Reading, conversation_id: int, seq: int, *, limit: int = 1000
+) -> list[Message]:
+    """The messages shown after the place `seq`, ascending: what memory has not read yet."""
+    return fetch_all(
+        reading, Message, _after, conversation_id=conversation_id, after_seq=seq, count=limit
+    )
+
+
+def get(reading: Reading, conversation_id: int, message_id: int) -> Message | None:
+    """The conversation's message with that id."""
+    return fetch_one(reading, Message, _by_id, conversation_id=conversation_id, id=message_id)
+
+
+def by_client_id(reading: Reading, conversation_id: int, client_id: str) -> Message | None:
+    """The conversation's message that the client gave that id."""
+    return fetch_one(
+        reading, Message, _by_client_id, conversation_id=conversation_id, client_id=client_id
+    )
+
+
+def by_generation(reading: Reading, generation_id: str) -> list[Message]:
+    """What a generation has written, in order."""
+    return fetch_all(reading, Message, _by_generation, generation_id=generation_id)
+
+
+def shown_count(reading: Reading, conversation_id: int) -> int:
+    """How many messages the conversation shows."""
+    values = {"conversation_id": conversation_id}
+    return int(reading.execute(_count, values).scalar_one())
+
+
+def set_texts(writing: Writing, texts: Mapping[int, str]) -> None:
+    """Snapshots of answers that are still coming, by message id, in one go.
+
+    A message that has ended meanwhile keeps its text.
+    """
+    if texts:
+        writing.execute(
+            _set_text, [{"row_id": key, "new_content": text} for key, text in texts.items()]
+        )
+
+
+def finish(
+    writing: Writing,
+    message_id: int,
+    *,
+    status: MessageStatus,
+    content: str,
+    error_code: str | None = None,
+    usage: dict[str, Any] | None = None,
+) -> bool:
+    """End an answer. False when it had ended before, and then it stays as it is."""
+    values = {
+        "row_id": message_id,
+        "new_status": status,
+        "new_content": content,
+        "new_error_code": error_code,
+        "new_usage": usage,
+    }
+    return writing.execute(_finish, values).rowcount == 1
+
+
+def abandon(writing: Writing, generation_ids: Sequence[str], *, error_code: str) -> int:
+    """End the unfinished messages of generations whose process has died; what came stays."""
+    rows = [{"of_generation": key, "new_error_code": error_code} for key in generation_ids]
+    return writing.execute(_abandon, rows).rowcount if rows else 0
+
+
+def forget_client_id(writing: Writing, message_id: int) -> None:
+    """Let another message have the id that the client gave this one."""
+    writing.execute(_forget_client_id, {"row_id": message_id})
+
+
+def variants(reading: Reading, conversation_id: int, message_id: int) -> list[Message]:
+    """All messages at the place of this one, oldest first; only itself where it has no variants."""
+    found = get(reading, conversation_id, message_id)
+    if found is None:
+        return []
+    return fetch_all(reading, Message, _with_root, root_id=found.variant_of or found.id)
+
+
+def variants_between(
+    reading: Reading, conversation_id: int, first: int, last: int
+) -> dict[int, list[int]]:
+    """The messages at each place from `first` to `last` that has several, oldest first."""
+    values = {"conversation_id": conversation_id, "first": first, "last": last}
+    found: dict[int, list[int]] = {}
+    for place, root_id, message_id in reading.execute(_variants_between, values):
+        found.setdefault(place, [root_id]).append(message_id)
+    return found
+
+
+def select_variant(writing: Writing, conversation_id: int, message_id: int) -> Message:
+    """Show this one of the variants at its place.
+
+    Raises:
+        NotFoundError: there is no such message.
+    """
+    chosen = get(writing, conversation_id, message_id)
+    if chosen is None:
+        raise NotFoundError
+    writing.execute(_deselect, {"in_id": conversation_id, "at_place": chosen.place})
+    writing.execute(_select, {"row_id": message_id})
+    shown = get(writing, conversation_id, message_id)
+    return shown or chosen
+
+
+def fall_back(writing: Writing, ended: Message, preferred_id: int | None = None) -> None:
+    """Where an answer came to nothing, show one again that has words, if there is one.
+
+    What somebody has chosen to be shown meanwhile stays.
+
+    Args:
+        writing: the transaction in which it has ended.
+        ended: the answer.
+        preferred_id: the one that was shown before; without it, the newest is.
+    """
+    now_there = get(writing, ended.conversation_id, ended.id)
+    if now_there is None or now_there.content or not now_there.selected:
+        return
+    with_words = fetch_one(
+        writing,
+        Message,
+        _newest_with_words,
+        conversation_id=ended.conversation_id,
+        at_place=ended.place,
+        preferred=preferred_id or 0,
+    )
+    if with_words is not None:
+        select_variant(writing, ended.conversation_id, with_words.id)
