@@ -1,14 +1,34 @@
 """The composition root: settings go in, services come out; nothing else wires."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 
 from xwe.core.nlp.call_path import PhaseLimits
 from xwe.core.nlp.client_policy import ClientPolicy
 from xwe.core.nlp.llm_client import CHAT_COMPLETIONS, LLMClient
 from xwe.core.nlp.retry import RetryPolicy
+from xwe.core.nlp.tools.agent import Agent
+from xwe.core.nlp.tools.policy import AgentPolicy
+from xwe.jobs.handlers import JobHandlers
+from xwe.jobs.in_process import InProcessRunner
 from xwe.observability.observation import Observation
 from xwe.observability.spans import Spans
+from xwe.services.accounts import Accounts
+from xwe.services.characters.generation import CharacterGeneration
+from xwe.services.characters.prompt_files import Prompts
+from xwe.services.characters.service import Characters
+from xwe.services.chats.service import Chats
+from xwe.services.chats.values import ChatTimes, PromptLimits
+from xwe.services.everyday_tools import EVERYDAY_TOOLS
+from xwe.services.housekeeping import Housekeeping
+from xwe.services.job_store import StoredJobs
+from xwe.services.limits import Limits, UserLimits
+from xwe.services.own_tools import with_own_tools
+from xwe.services.task_news import TaskNews
+from xwe.services.tasks import Tasks
+from xwe.services.travel_tools import TRAVEL_TOOLS
 from xwe.settings import Settings
+from xwe.storage.database import Database
 from xwe.streams.live_streams import LiveStreams, StreamLimits
 from xwe.streams.notifications import Notifications
 
@@ -20,21 +40,88 @@ class Services:
     settings: Settings
     client: LLMClient
     streams: LiveStreams
+    agent: Agent
+    database: Database
+    accounts: Accounts
+    limits: Limits
+    chats: Chats
+    characters: Characters
+    housekeeping: Housekeeping
+    jobs: InProcessRunner
+    job_handlers: JobHandlers
+    tasks: Tasks
     observation: Observation
-    notifications: Notifications = field(default_factory=Notifications)
+    notifications: Notifications
+
+    def start(self) -> None:
+        """Begin what goes on by itself: jobs, the care for answers, tidying up. Idempotent."""
+        self.chats.start()
+        self.jobs.start()
+        self.housekeeping.start()
+
+    def begin_drain(self) -> None:
+        """Take no new work; what runs may go on for as long as the settings say."""
+        self.streams.drain(self.settings.server.drain_s)
+        self.jobs.drain()
+        self.tasks.drain()
 
     def close(self) -> None:
         """Release what the services hold. Idempotent."""
+        self.tasks.drain()
+        self.housekeeping.close()
+        self.jobs.close()
+        self.chats.close()  # first: how far its answers came is stored at their end
         self.streams.shut_down()
+        self.agent.close()
         self.client.cleanup()
         self.observation.close()
+        self.accounts.close()
+        self.database.close()
 
 
 def build_services(settings: Settings) -> Services:
     """Wire the application; nothing is started and no connection is made."""
-    provider, llm = settings.provider, settings.llm
     observation = Observation(spans=Spans.if_installed())
-    client = LLMClient(
+    client = _client(settings, observation)
+    observation.watch(client.stats)
+    streams = _streams(settings)
+    database = Database(
+        settings.storage.database_url,
+        pool_size=settings.storage.database_pool_size,
+        timeout_s=settings.storage.database_timeout_s,
+    )
+    notifications = Notifications()
+    limits = _limits(settings)
+    handlers = _job_handlers(settings, database, client)
+    jobs = InProcessRunner(
+        StoredJobs(database, TaskNews(notifications).tell),
+        handlers,
+        workers=settings.jobs.workers,
+        lease_s=settings.jobs.lease_s,
+    )
+    tasks = Tasks(database, notifications, wake=jobs.wake, limits=limits)
+    return Services(
+        settings=settings,
+        client=client,
+        streams=streams,
+        agent=_agent(settings, client),
+        database=database,
+        accounts=Accounts(database, signup_is_open=settings.access.signup == "open"),
+        limits=limits,
+        chats=_chats(settings, database, client, streams, notifications),
+        characters=Characters(database, tasks, limits),
+        housekeeping=Housekeeping(database, timedelta(days=settings.storage.keep_deleted_days)),
+        jobs=jobs,
+        job_handlers=handlers,
+        tasks=tasks,
+        observation=observation,
+        notifications=notifications,
+    )
+
+
+def _client(settings: Settings, observation: Observation) -> LLMClient:
+    provider, llm = settings.provider, settings.llm
+    return LLMClient(
         api_key=provider.api_key,
         api_url=provider.base_url + CHAT_COMPLETIONS,
         model_name=provider.model,
@@ -61,13 +148,66 @@ def build_services(settings: Settings) -> Services:
             observer=observation.observe_call,
         ),
     )
-    observation.watch(client.stats)
-    streams = LiveStreams(
+
+
+def _streams(settings: Settings) -> LiveStreams:
+    return LiveStreams(
         StreamLimits(
-            max_running=llm.max_inflight,
+            max_running=settings.llm.max_inflight,
+            max_running_each=settings.users.running_streams,
             keep_s=settings.streams.keep_s,
             on_disconnect=settings.streams.on_disconnect,
             alone_s=settings.streams.alone_s,
         )
     )
-    return Services(settings=settings, client=client, streams=streams, observation=observation)
+
+
+def _agent(settings: Settings, client: LLMClient) -> Agent:
+    return Agent(
+        client,
+        with_own_tools((*TRAVEL_TOOLS, *EVERYDAY_TOOLS), settings.agent.tools),
+        policy=AgentPolicy(
+            turn_timeout_s=settings.agent.turn_timeout_s,
+            tool_threads=settings.agent.tool_threads,
+        ),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    users = settings.users
+    return Limits(
+        UserLimits(
+            requests_per_minute=users.requests_per_minute,
+            jobs=users.jobs,
+            characters=users.characters,
+            prompt_bytes=users.prompt_bytes,
+        ),
+        registrations_per_hour=settings.access.registrations_per_hour,
+    )
+
+
+def _job_handlers(settings: Settings, database: Database, client: LLMClient) -> JobHandlers:
+    """Who does which kind of job."""
+    handlers = JobHandlers()
+    prompts = Prompts(settings.characters.prompts_dir)
+    CharacterGeneration(database, client, prompts=prompts).register(handlers)
+    return handlers
+
+
+def _chats(
+    settings: Settings,
+    database: Database,
+    client: LLMClient,
+    streams: LiveStreams,
+    notifications: Notifications,
+) -> Chats:
+    chats = settings.chats
+    return Chats(
+        database,
+        client,
+        streams,
+        notifications,
+        times=ChatTimes(lease_s=chats.lease_s, snapshot_s=chats.snapshot_s, reap_s=chats.reap_s),
+        limits=PromptLimits(history_tokens=chats.history_tokens),
+        max_running_each=settings.users.running_streams,
+    )

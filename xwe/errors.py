@@ -12,6 +12,26 @@
     ├── DeadlineExceededError (TimeoutError)  the caller's time ran out
     ├── UnknownStreamError                    no such live answer, or not the caller's
     ├── StreamGapError                        a live answer's early events are not kept any more
+    ├── ToolArgumentsError                    a model's arguments do not fit the tool
+    ├── NotFoundError                         no such thing, or not the caller's
+    ├── UnauthorizedError                     nobody is signed in
+    │   └── WrongPasswordError                name and password do not belong together
+    ├── SignupClosedError                     the operator makes the accounts
+    ├── LimitExceededError                    the user's own limit, not the server's
+    ├── ConflictError                         what is stored does not allow it, as things stand
+    │   ├── UsernameTakenError                somebody has that name
+    │   ├── NameTakenError                    the owner has a character of that name
+    │   ├── CharacterLimitError               as many characters as a user may have
+    │   ├── TokenLimitError                   as many tokens as a user may have
+    │   ├── StaleVersionError                 it was changed since the caller read it
+    │   └── GenerationRunningError            the conversation is being answered already
+    ├── JobCancelledError                     inside a job: its owner has cancelled it
+    ├── JobLostError                          inside a job: another runner has it by now, or will
+    ├── AnswerLostError                       the process that made an answer died
+    ├── IdempotencyClashError                 the key of another request, with another body
+    ├── DatabaseUnavailableError              locked, away, or all connections taken
+    ├── SourceUnavailableError                an encyclopaedia cannot be fetched from
+    │   └── SourceNotFoundError               it has no such article
     └── ProviderError                         the model's provider failed
         ├── ProviderUnreachableError          no connection: DNS, refused, reset before a reply
         ├── ProviderTimeoutError (TimeoutError)  connected, and then too little came in time
@@ -117,6 +137,131 @@ class StreamGapError(XweError):
         super().__init__(
             f"There are events {first} to {last}; those right after {after} are not among them."
         )
+
+
+class ToolArgumentsError(XweError):
+    """A tool call's arguments do not fit the tool; the message tells a model how to mend them."""
+
+    code = "tool_arguments"
+
+
+class NotFoundError(XweError):
+    """There is no such thing, or it is not yours."""
+
+    code = "not_found"
+
+
+class UnauthorizedError(XweError):
+    """Sign in first."""
+
+    code = "unauthorized"
+
+
+class WrongPasswordError(UnauthorizedError):
+    """The name or the password is wrong."""
+
+    code = "wrong_password"
+
+
+class SignupClosedError(XweError):
+    """Accounts are made by the operator here: `xwe user add`, or XWE_SIGNUP=open."""
+
+    code = "signup_closed"
+
+
+class LimitExceededError(XweError):
+    """You have reached your limit; try again a little later."""
+
+    code = "limit_exceeded"
+    retryable = True
+
+
+class ConflictError(XweError):
+    """What is stored does not allow this, as things stand."""
+
+    code = "conflict"
+
+
+class UsernameTakenError(ConflictError):
+    """Somebody has this name already."""
+
+    code = "username_taken"
+
+
+class NameTakenError(ConflictError):
+    """You have a character of this name already."""
+
+    code = "name_taken"
+
+
+class CharacterLimitError(ConflictError):
+    """You have as many characters as you may; delete one first."""
+
+    code = "character_limit"
+
+
+class TokenLimitError(ConflictError):
+    """You have as many tokens as you may; delete one first."""
+
+    code = "token_limit"
+
+
+class StaleVersionError(ConflictError):
+    """It was changed since you read it; read it again."""
+
+    code = "stale_version"
+
+
+class GenerationRunningError(ConflictError):
+    """This conversation is being answered already; wait for the end, or stop it."""
+
+    code = "generation_running"
+    retryable = True
+
+
+class JobCancelledError(XweError):
+    """The job was cancelled."""
+
+    code = "job_cancelled"
+
+
+class JobLostError(XweError):
+    """The job is not this runner's any more: another one takes it up."""
+
+    code = "job_lost"
+    retryable = True
+
+
+class AnswerLostError(XweError):
+    """The server process that made this answer has died; what it had written stands."""
+
+    code = "answer_lost"
+    retryable = True
+
+
+class IdempotencyClashError(XweError):
+    """This idempotency key came with another request before."""
+
+    code = "idempotency_clash"
+
+
+class DatabaseUnavailableError(XweError):
+    """The database does not answer now; try again shortly."""
+
+    code = "database_unavailable"
+    retryable = True
+
+
+class SourceUnavailableError(XweError):
+    """The source cannot be fetched from this server; paste the text instead."""
+
+    code = "source_unavailable"
+
+
+class SourceNotFoundError(SourceUnavailableError):
+    """The source has no article of this title; paste the text instead."""
+
+    code = "source_not_found"
 
 
 class ProviderError(XweError):

@@ -48,16 +48,23 @@ def begin_answer(
         DrainingError: the process is about to end.
     """
     stream_id = streams.new_id()
-    conversation = list(messages)
-    deltas: DeltaStream
-    if AsyncConfig.is_async_enabled():
-        deltas = client.stream_async(conversation, temperature=temperature, max_tokens=max_tokens)
-    else:
-        # With the kill switch a model call blocks its thread, which must not be the loop's.
-        deltas = _OwnThread(
-            client.stream(conversation, temperature=temperature, max_tokens=max_tokens)
-        )
+    deltas = open_deltas(client, messages, temperature=temperature, max_tokens=max_tokens)
     return streams.begin(answer_events(deltas, stream_id), owner, stream_id)
+
+
+def open_deltas(
+    client: LLMClient,
+    messages: Sequence[Message],
+    *,
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+) -> DeltaStream:
+    """The model's reply, to be read on the loop; it is asked at the first piece."""
+    conversation = list(messages)
+    if AsyncConfig.is_async_enabled():
+        return client.stream_async(conversation, temperature=temperature, max_tokens=max_tokens)
+    # With the kill switch a model call blocks its thread, which must not be the loop's.
+    return _OwnThread(client.stream(conversation, temperature=temperature, max_tokens=max_tokens))
 
 
 class _OwnThread:
@@ -86,12 +93,17 @@ class _OwnThread:
         await self._deltas.aclose()
 
 
-async def answer_events(stream: DeltaStream, message_id: str) -> AsyncGenerator[bytes, None]:
+async def answer_events(
+    stream: DeltaStream, message_id: str, *after_start: bytes
+) -> AsyncGenerator[bytes, None]:
     """The events of one reply, from `start` to `finish`; an error is its last event.
 
-    Text before and after the model's reasoning is one part; so is the reasoning.
+    Text before and after the model's reasoning is one part; so is the reasoning. `after_start` is
+    what else is known from the beginning.
     """
     yield ui_messages.start(message_id)
+    for event in after_start:
+        yield event
     yield ui_messages.START_STEP
     parts = _Parts()
     try:

@@ -1,0 +1,392 @@
+"""Accounts: who somebody is, by password, by session or by token.
+
+Sessions and tokens are random secrets of 256 bits. The database keeps their digests only, so that
+who reads it cannot sign in with what they find.
+"""
+
+import hashlib
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from xwe.errors import (
+    InvalidRequestError,
+    LimitExceededError,
+    NotFoundError,
+    SignupClosedError,
+    TokenLimitError,
+    WrongPasswordError,
+)
+from xwe.services.account_rules import (
+    LONGEST_PASSWORD,
+    can_be_name,
+    check_password,
+    check_settings,
+    normal,
+    plain,
+    usable_name,
+)
+from xwe.services.clearing import clear_user
+from xwe.services.limits import SlidingWindow
+from xwe.services.noted_uses import NotedUses
+from xwe.services.passwords import Passwords
+from xwe.storage.database import Database
+from xwe.storage.records import Holder, Session, Token, User
+from xwe.storage.repositories import sessions, tokens, users
+from xwe.storage.units import Writing
+
+_LONGEST_TOKEN_NAME = 100
+_LONGEST_USER_AGENT = 200
+MAX_TOKENS = 50
+
+# The sixth wrong password in a minute is refused unheard.
+WRONG_LOGINS = 5
+WRONG_LOGINS_WITHIN_S = 60.0
+
+SESSION_LASTS = timedelta(days=30)
+
+# So that one that has been published by accident is recognised, by people and by scanners.
+TOKEN_PREFIX = "xwe_"  # noqa: S105 - not a secret, but the mark of one
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who is signed in."""
+
+    id: int
+    username: str
+    is_admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A new session: `secret` goes into the browser's cookie and nowhere else."""
+
+    account: Account
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose request it is, and by which session or token."""
+
+    account: Account
+    session_id: int | None = None
+    token_id: int | None = None
+
+
+class Accounts:
+    """The accounts of a database. Blocks, as the database does: not for the event loop.
+
+    Args:
+        database: where they are kept.
+        signup_is_open: whether people may make accounts themselves.
+        passwords: makes the hashes; closed with the accounts.
+        clock: seconds, monotonic, for the count of wrong logins.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        signup_is_open: bool,
+        passwords: Passwords | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.signup_is_open = signup_is_open
+        self._database = database
+        self._passwords = passwords or Passwords()
+        self._wrong = SlidingWindow(WRONG_LOGINS, WRONG_LOGINS_WITHIN_S, clock=clock)
+        self._uses = NotedUses(database, clock=clock)
+
+    # --- coming in ---
+
+    def add(self, username: str, password: str, *, is_admin: bool = False) -> Account:
+        """Make an account; for the operator, who need not ask whether it is allowed.
+
+        Raises:
+            InvalidRequestError: the name or the password cannot be used.
+            UsernameTakenError: somebody has that name.
+        """
+        name, password_hash = usable_name(username), self._hash(password, "password")
+        with self._database.write() as writing:
+            made = users.create(
+                writing, username=name, password_hash=password_hash, is_admin=is_admin
+            )
+        return _account(made)
+
+    def register(self, username: str, password: str, *, user_agent: str = "") -> SignedIn:
+        """Make an account, and sign in.
+
+        Raises:
+            SignupClosedError: only the operator makes accounts.
+            InvalidRequestError: the name or the password cannot be used.
+            UsernameTakenError: somebody has that name.
+        """
+        if not self.signup_is_open:
+            raise SignupClosedError
+        name, password_hash = usable_name(username), self._hash(password, "password")
+        secret = _new_secret()
+        with self._database.write() as writing:
+            made = users.create(writing, username=name, password_hash=password_hash)
+            _begin_session(writing, made, secret, user_agent)
+        return SignedIn(_account(made), secret)
+
+    def log_in(
+        self, username: str, password: str, *, address: str | None = None, user_agent: str = ""
+    ) -> SignedIn:
+        """Begin a session; `address` is None where it is not known.
+
+        Raises:
+            WrongPasswordError: name and password do not belong together.
+            LimitExceededError: too many wrong ones just now, for the name or from the address.
+        """
+        # By what a guesser would have to change: the name, or the machine.
+        keys = [f"name {_digest(normal(username))}"]
+        if address is not None:
+            keys.append(f"address {address}")
+        self._refuse_guessing(keys)
+        user = self._user_named(username)
+        # Again before the hash: of many guesses at once most are still in line by then.
+        if not self._is_right(password, user, lambda: self._refuse_guessing(keys)):
+            for key in keys:
+                self._wrong.add(key)
+            raise WrongPasswordError
+        assert user is not None  # noqa: S101 - for nobody no password is right
+        self._wrong.forget(keys[0])
+        secret = _new_secret()
+        with self._database.write() as writing:
+            sessions.purge(writing, _now() - SESSION_LASTS)
+            _begin_session(writing, user, secret, user_agent)
+        return SignedIn(_account(user), secret)
+
+    def _refuse_guessing(self, keys: Iterable[str]) -> None:
+        wait_s = max(self._wrong.wait_s(key) for key in keys)
+        if wait_s:
+            raise LimitExceededError(
+                f"Too many wrong passwords; try again in {math.ceil(wait_s)} s.",
+                retry_after_s=wait_s,
+            )
+
+    def _user_named(self, username: str) -> User | None:
+        name = normal(username)
+        if not can_be_name(name):
+            return None  # and PostgreSQL cannot even ask for every text
+        with self._database.read() as reading:
+            return users.by_name(reading, name)
+
+    def _is_right(
+        self, password: str, user: User | None, first: Callable[[], object] = lambda: None
+    ) -> bool:
+        kept = None if user is None or len(password) > LONGEST_PASSWORD else user.password_hash
+        return self._passwords.is_right(normal(password[:LONGEST_PASSWORD]), kept, first=first)
+
+    # --- being recognised ---
+
+    def by_session(self, secret: str) -> Identity | None:
+        """Whose session it is; None when it is over, or was never one."""
+        with self._database.read() as reading:
+            found = sessions.holder(reading, _digest(secret), seen_after=_now() - SESSION_LASTS)
+        if found is None:
+            return None
+        self._uses.note(found, sessions.touch)
+        return Identity(_account_of(found), session_id=found.id)
+
+    def by_token(self, secret: str) -> Identity | None:
+        """Whose token it is."""
+        if not secret.startswith(TOKEN_PREFIX):
+            return None
+        with self._database.read() as reading:
+            found = tokens.holder(reading, _digest(secret))
+        if found is None:
+            return None
+        self._uses.note(found, tokens.touch)
+        return Identity(_account_of(found), token_id=found.id)
+
+    # --- sessions ---
+
+    def sessions(self, user_id: int) -> list[Session]:
+        """Where the user is signed in, the last used first."""
+        with self._database.read() as reading:
+            return sessions.listed(reading, user_id, seen_after=_now() - SESSION_LASTS)
+
+    def log_out(self, secret: str) -> None:
+        """End the session of this secret; nothing where there is none."""
+        with self._database.write() as writing:
+            sessions.remove_shown(writing, _digest(secret))
+
+    def end_session(self, user_id: int, session_id: int) -> None:
+        """Sign out one browser.
+
+        Raises:
+            NotFoundError: the user has no such session.
+        """
+        with self._database.write() as writing:
+            sessions.remove(writing, user_id, session_id)
+
+    def log_out_everywhere(self, user_id: int) -> None:
+        """End all sessions of the user; tokens stay.
+
+        Raises:
+            NotFoundError: there is no such account.
+        """
+        with self._database.write() as writing:
+            users.bump_session_version(writing, user_id)
+
+    def change_password(
+        self, user_id: int, old: str, new: str, *, user_agent: str = ""
+    ) -> SignedIn:
+        """Change the password, which ends every session, and begin a new one.
+
+        Raises:
+            WrongPasswordError: `old` is not the password.
+            InvalidRequestError: `new` cannot be used.
+            LimitExceededError: too many wrong ones just now.
+            NotFoundError: there is no such account.
+        """
+        with self._database.read() as reading:
+            user = users.by_id(reading, user_id)
+        if user is None:
+            raise NotFoundError
+        check_password(new, "new")  # first, so that it can be mended without a count
+        key = f"change {user_id}"
+        self._refuse_guessing((key,))
+        if not self._is_right(old, user, lambda: self._refuse_guessing((key,))):
+            self._wrong.add(key)
+            raise WrongPasswordError("This is not your password.")
+        password_hash = self._passwords.hash(normal(new))
+        secret = _new_secret()
+        with self._database.write() as writing:
+            users.set_password(writing, user_id, password_hash)
+            changed = users.by_id(writing, user_id)
+            assert changed is not None  # noqa: S101 - it was changed just now
+            _begin_session(writing, changed, secret, user_agent)
+        return SignedIn(_account(changed), secret)
+
+    # --- tokens for programs ---
+
+    def tokens(self, user_id: int) -> list[Token]:
+        """The user's tokens, newest first."""
+        with self._database.read() as reading:
+            return tokens.listed(reading, user_id)
+
+    def add_token(self, user_id: int, name: str) -> tuple[Token, str]:
+        """A new token, and its secret, which is not shown again.
+
+        Raises:
+            InvalidRequestError: the name is empty or too long.
+            TokenLimitError: the user has as many as may.
+        """
+        name = plain(name)
+        if not 0 < len(name) <= _LONGEST_TOKEN_NAME:
+            raise InvalidRequestError(
+                f"name must have 1 to {_LONGEST_TOKEN_NAME} characters.", field="name"
+            )
+        secret = TOKEN_PREFIX + _new_secret()
+        with self._database.write() as writing:
+            users.take_turn(writing, user_id)
+            if len(tokens.listed(writing, user_id)) >= MAX_TOKENS:
+                raise TokenLimitError(f"You have {MAX_TOKENS} tokens: delete one first.")
+            return tokens.create(writing, user_id, name=name, digest=_digest(secret)), secret
+
+    def delete_token(self, user_id: int, token_id: int) -> None:
+        """Make a token worthless.
+
+        Raises:
+            NotFoundError: the user has no such token.
+        """
+        with self._database.write() as writing:
+            tokens.remove(writing, user_id, token_id)
+
+    # --- settings ---
+
+    def settings(self, user_id: int) -> dict[str, Any]:
+        """What the user has set."""
+        with self._database.read() as reading:
+            return users.settings(reading, user_id)
+
+    def set_settings(self, user_id: int, values: dict[str, Any]) -> dict[str, Any]:
+        """Replace all that the user has set; what is kept.
+
+        Raises:
+            InvalidRequestError: it is too much.
+            NotFoundError: there is no such account.
+        """
+        check_settings(values)
+        with self._database.write() as writing:
+            users.set_settings(writing, user_id, values)
+        return values
+
+    # --- for the operator ---
+
+    def everyone(self, *, after_id: int = 0, limit: int = 100) -> list[User]:
+        """Accounts in the order of their ids."""
+        with self._database.read() as reading:
+            return users.listed(reading, after_id=after_id, limit=limit)
+
+    def named(self, username: str) -> Account:
+        """The account of that name.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        user = self._user_named(username)
+        if user is None:
+            raise NotFoundError(f"There is no account {username!r}.")
+        return _account(user)
+
+    def set_password(self, user_id: int, new: str) -> None:
+        """Give an account another password, which ends every session.
+
+        Raises:
+            InvalidRequestError: it cannot be used.
+            NotFoundError: there is no such account.
+        """
+        password_hash = self._hash(new, "password")
+        with self._database.write() as writing:
+            users.set_password(writing, user_id, password_hash)
+
+    def delete(self, user_id: int) -> None:
+        """Delete an account and all that belongs to it, for good.
+
+        Raises:
+            NotFoundError: there is no such account.
+        """
+        clear_user(self._database, user_id)
+
+    def close(self) -> None:
+        """End the threads that make hashes. Idempotent."""
+        self._passwords.close()
+
+    def _hash(self, password: str, field: str) -> str:
+        check_password(password, field)
+        return self._passwords.hash(normal(password))
+
+
+def _new_secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _begin_session(writing: Writing, user: User, secret: str, user_agent: str) -> None:
+    shown = plain(user_agent)[:_LONGEST_USER_AGENT]
+    sessions.create(writing, user, digest=_digest(secret), user_agent=shown)
+
+
+def _account(user: User) -> Account:
+    return Account(user.id, user.username, user.is_admin)
+
+
+def _account_of(holder: Holder) -> Account:
+    return Account(holder.user_id, holder.username, holder.is_admin)

@@ -1,0 +1,203 @@
+"""Characters in the making: the jobs that turn a source into a sheet.
+
+Source, facts, eight categories at once, a biography. Whatever is there is kept at once, so that an
+attempt that comes later does only what is missing; and what a user has written is left alone.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from xwe.core.concurrency.async_config import AsyncConfig
+from xwe.core.nlp.llm_client import CallOptions, LLMClient
+from xwe.errors import NotFoundError, XweError
+from xwe.jobs.handlers import JobHandlers
+from xwe.jobs.work import Work
+from xwe.services.characters.categories import (
+    BIOGRAPHY,
+    FIRST_MESSAGE,
+    PROFILE_CATEGORIES,
+    SOURCE,
+    Language,
+    as_language,
+)
+from xwe.services.characters.facts import DIRECT_CHARS, Ask, extract_facts
+from xwe.services.characters.parts import is_kept
+from xwe.services.characters.prompt_files import Prompts
+from xwe.services.characters.sheet_writing import MATERIAL_PERCENT, MESSAGES, SheetWriting
+from xwe.services.characters.sources import FETCHED_KINDS, Encyclopaedias
+from xwe.services.database_threads import in_database
+from xwe.services.job_store import checkpoint
+from xwe.storage.database import Database
+from xwe.storage.records import Character
+from xwe.storage.repositories import characters
+
+CHARACTER: Final = "character"
+CATEGORY: Final = "character_category"
+
+# A category is a page of text, and nobody waits at the other end of the line.
+CALL_TIMEOUT_S: Final = 120.0
+TEMPERATURE: Final = 0.7
+
+
+class CharacterGeneration:
+    """Does the jobs that `Characters` queues.
+
+    Args:
+        database: where the characters are.
+        client: asks the model.
+        prompts: how it is asked.
+        encyclopaedias: where articles are fetched.
+        call_timeout_s: each model call as a whole.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        client: LLMClient,
+        *,
+        prompts: Prompts | None = None,
+        encyclopaedias: Encyclopaedias | None = None,
+        call_timeout_s: float = CALL_TIMEOUT_S,
+    ) -> None:
+        self._database = database
+        self._client = client
+        self._prompts = prompts or Prompts()
+        self._encyclopaedias = encyclopaedias or Encyclopaedias()
+        self._call_timeout_s = call_timeout_s
+
+    def register(self, handlers: JobHandlers) -> None:
+        """Have these jobs done here."""
+        handlers.register(CHARACTER, self.make_character)
+        handlers.register(CATEGORY, self.make_category)
+
+    async def make_character(self, work: Work) -> dict[str, Any]:
+        """Write what the character's sheet does not have yet.
+
+        One category that fails spoils nothing: it is reported, and can be tried again by itself.
+
+        Raises:
+            XweError: nothing at all could be written.
+        """
+        character = await in_database(self._find, work)
+        if character is None:  # deleted meanwhile
+            return {"removed": True}
+        names = [category.name for category in PROFILE_CATEGORIES[as_language(character.language)]]
+        return await self._write(work, character, names, {})
+
+    async def make_category(self, work: Work) -> dict[str, Any]:
+        """Write one category anew, or the biography, unless it was changed since that was asked.
+
+        Raises:
+            XweError: it could not be written.
+        """
+        character = await in_database(self._find, work)
+        if character is None:
+            return {"removed": True}
+        name = work.payload["category"]
+        return await self._write(work, character, [name], {name: work.payload.get("replaces", "")})
+
+    async def _write(
+        self, work: Work, character: Character, parts: list[str], replacing: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Write those of the parts that are not kept, and what is written from them all."""
+        language = as_language(character.language)
+        basics = PROFILE_CATEGORIES[language][0].name
+        summary = (BIOGRAPHY[language], FIRST_MESSAGE[language])
+        asked = {*parts, *summary} if {basics, summary[0]} & {*parts} else {*parts}
+        unwritten = {part for part in asked if not is_kept(character, part, replacing)}
+        if not unwritten:
+            return {"role": character.name, "failed": []}
+        categories = [each for each in PROFILE_CATEGORIES[language] if each.name in unwritten]
+        try:
+            writing = await self._sheet(work, character, replacing)
+            errors = await writing.write_categories(categories)
+            if categories and len(errors) == len(categories):
+                raise next(iter(errors.values()))
+            if unwritten.intersection(summary) and basics not in errors:
+                error = await writing.write_biography()
+                if error is not None:
+                    errors[summary[0]] = error
+            if errors and not categories:
+                raise errors[summary[0]]
+            return await writing.finish({"role": character.name, "failed": list(errors)})
+        except NotFoundError:
+            return {"removed": True}
+
+    def _find(self, work: Work) -> Character | None:
+        with self._database.read() as reading:
+            return characters.by_id(reading, work.user_id or 0, int(work.payload["character_id"]))
+
+    async def _sheet(
+        self, work: Work, character: Character, replacing: Mapping[str, str]
+    ) -> SheetWriting:
+        language = as_language(character.language)
+        ask = self._asker(language, work.payload.get("model"))
+        part = SOURCE[language]
+        try:
+            material = await self._material(work, character, ask)
+        except XweError as error:
+            told = {"state": "error", "error": error.code, "message": error.message}
+            await work.progress_async(0, MESSAGES[language]["source"], {part: told})
+            raise
+        if part in work.detail:
+            message = MESSAGES[language]["categories"]
+            await work.progress_async(MATERIAL_PERCENT, message, {part: {"state": "done"}})
+        return SheetWriting(
+            work,
+            self._database,
+            character,
+            material=material,
+            replacing=replacing,
+            prompts=self._prompts,
+            ask=ask,
+        )
+
+    def _asker(self, language: Language, model: str | None) -> Ask:
+        system = self._prompts.text(language, "system")
+        options: CallOptions = {
+            "temperature": TEMPERATURE,
+            "timeout_s": self._call_timeout_s,
+            "model": model,
+        }
+
+        async def ask(question: str, schema: dict[str, Any]) -> Any:
+            messages: list[Any] = [
+                {"role": "system", "content": system},
+                {"role": "user", "content": question},
+            ]
+            if AsyncConfig.is_async_enabled():
+                return await self._client.structured_async(messages, schema, **options)
+            # With the kill switch a model call blocks its thread, which must not be the loop's.
+            return await asyncio.to_thread(self._client.structured, messages, schema, **options)
+
+        return ask
+
+    async def _material(self, work: Work, character: Character, ask: Ask) -> str:
+        """What the sheet is written from; what is fetched and extracted for it is kept."""
+        language = as_language(character.language)
+        source, text = dict(character.source or {}), character.source_text
+        facts: str | None = source.get("facts")
+        if facts:
+            return facts
+        if not text and source.get("kind") in FETCHED_KINDS:
+            await work.progress_async(0, MESSAGES[language]["source"])
+            kind, title = source["kind"], source.get("title") or character.name
+            article = await self._encyclopaedias.article(kind, title)
+            source, text = source | article.source, article.text
+            await in_database(self._keep_source, work, character, source, text)
+        if len(text) > DIRECT_CHARS:
+            await work.progress_async(MATERIAL_PERCENT // 2, MESSAGES[language]["facts"])
+            text_facts = await extract_facts(text, character.name, language, self._prompts, ask)
+            source["facts"] = text_facts
+            await in_database(self._keep_source, work, character, source, text)
+            return text_facts
+        return text or character.name
+
+    def _keep_source(
+        self, work: Work, character: Character, source: dict[str, Any], text: str
+    ) -> None:
+        message = MESSAGES[as_language(character.language)]["facts"]
+        with self._database.write() as writing:
+            characters.set_source(writing, character.id, source, text)
+            checkpoint(writing, work, percent=MATERIAL_PERCENT // 2, message=message)

@@ -1,0 +1,1 @@
+"""Chats with one character: turns that are stored, streamed, rejoined, stopped and repeated."""

@@ -1,0 +1,314 @@
+"""The transactions of a turn: one that opens it, one that ends it, none across the model call."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from xwe.core.nlp.completion import Message as PromptMessage
+from xwe.core.nlp.completion import Usage
+from xwe.errors import (
+    IdempotencyClashError,
+    InvalidRequestError,
+    LimitExceededError,
+    NotFoundError,
+)
+from xwe.services.chats.prompts import make_prompt
+from xwe.services.chats.reading import found_character
+from xwe.services.chats.values import (
+    ChatTimes,
+    Ending,
+    Opened,
+    PromptLimits,
+    Repeated,
+)
+from xwe.storage.database import Database
+from xwe.storage.records import Character, Conversation, GenerationStatus, Message, MessageStatus
+from xwe.storage.repositories import conversations, generations, memories, messages, users
+from xwe.storage.rows import now
+from xwe.storage.units import Reading, Writing
+from xwe.streams.live_streams import OWN_RETRY_AFTER_S, LiveStreams, Place
+
+_GENERATION_STATUS: dict[MessageStatus, GenerationStatus] = {
+    "complete": "complete",
+    "partial": "partial",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """The transaction that opens a turn; `undo` is done when it fails."""
+
+    writing: Writing
+    character: Character
+    conversation: Conversation
+    undo: ExitStack
+
+
+class Turns:
+    """Opens and ends turns in the database; blocks.
+
+    Args:
+        database: where they are kept.
+        owner: this process, by a name that no other has.
+        times: how long a lease lasts, and a word that an answer is read.
+        limits: how much goes into a prompt.
+        reserve: finds room for an owner's answer of that name, in this process.
+        max_running_each: answers that are made for one user at once; None for as many as they like.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        owner: str,
+        times: ChatTimes,
+        limits: PromptLimits,
+        *,
+        reserve: Callable[[str, str], Place],
+        max_running_each: int | None = None,
+    ) -> None:
+        self._database = database
+        self._owner = owner
+        self._lease = timedelta(seconds=times.lease_s)
+        self._read = timedelta(seconds=times.read_s)
+        self._limits = limits
+        self._reserve = reserve
+        self._max_running_each = max_running_each
+
+    def say(
+        self, user_id: int, role: str, content: str, client_id: str | None
+    ) -> Opened | Repeated:
+        """Store what the user says, and open the turn that answers it.
+
+        What came before under the same `client_id` is not stored again. When its answer came to
+        nothing, it is answered anew.
+
+        Raises:
+            NotFoundError: the user has no such character.
+            GenerationRunningError: the conversation is being answered already.
+            IdempotencyClashError: the `client_id` came with something else.
+            LimitExceededError: as many answers are being made for the user as may.
+            SaturatedError: as many answers are being made here as may.
+            DrainingError: the process is about to end.
+        """
+        with self._opening(user_id, role) as opening:
+            before = _said_before(opening, client_id, content)
+            if before is None:
+                return self._open_said(opening, content, client_id)
+            return self._repeat(opening, before)
+
+    def regenerate(
+        self, user_id: int, role: str, message_id: int, client_id: str | None
+    ) -> Opened | Repeated:
+        """Open a turn that answers the same once more; the new answer is a variant.
+
+        What came before under the same `client_id` is as with `say`.
+
+        Raises: as `say`; NotFoundError: also when the character has said no such thing;
+        InvalidRequestError: it is not an answer.
+        """
+        with self._opening(user_id, role) as opening:
+            original = messages.get(opening.writing, opening.conversation.id, message_id)
+            if original is None:
+                raise NotFoundError
+            before = _made_anew_before(opening, client_id, original)
+            if before is not None:
+                return self._repeat(opening, before)
+            if not _is_answer(opening.writing, original):
+                raise InvalidRequestError("Only an answer can be made anew.", field="message_id")
+            return self._open_variant(opening, original, client_id)
+
+    @contextmanager
+    def _opening(self, user_id: int, role: str) -> Iterator[_Opening]:
+        """The transaction; when it fails, the place that was taken is given back as well."""
+        with ExitStack() as undo:
+            with self._database.write() as writing:
+                # Whoever sends the same at the same time waits here, and then finds it stored.
+                users.take_turn(writing, user_id)
+                character = found_character(writing, user_id, role)
+                conversation = conversations.for_character(writing, user_id, character.id)
+                yield _Opening(writing, character, conversation, undo)
+            undo.pop_all()
+
+    def _repeat(self, opening: _Opening, before: Message) -> Opened | Repeated:
+        """What came before under the same key; it is answered anew if that came to nothing."""
+        if before.status != "failed" and (before.status != "partial" or before.content):
+            return Repeated(opening.character.user_id, before)
+        if before.client_id is not None:
+            messages.forget_client_id(opening.writing, before.id)
+        return self._open_variant(opening, before, before.client_id)
+
+    def _open_said(self, opening: _Opening, content: str, client_id: str | None) -> Opened:
+        writing, character = opening.writing, opening.character
+        conversation = opening.conversation
+        place = self._begin(opening)
+        if conversation.next_seq == 1 and character.first_message:
+            _append_answer(writing, conversation.id, character, character.first_message)
+        asked = messages.append(
+            writing,
+            conversation.id,
+            sender_type="user",
+            sender_id=character.user_id,
+            content=content,
+            client_id=client_id,
+        )
+        answer = messages.append(
+            writing,
+            conversation.id,
+            sender_type="character",
+            sender_id=character.id,
+            content="",
+            status="streaming",
+            generation_id=place.stream.stream_id,
+        )
+        return self._opened(opening, place, answer, asked)
+
+    def _open_variant(self, opening: _Opening, original: Message, client_id: str | None) -> Opened:
+        place = self._begin(opening)
+        answer = messages.append(
+            opening.writing,
+            opening.conversation.id,
+            sender_type="character",
+            sender_id=opening.character.id,
+            content="",
+            status="streaming",
+            generation_id=place.stream.stream_id,
+            variant_of=original.id,
+            client_id=client_id,
+        )
+        return replace(self._opened(opening, place, answer, None), instead_of=original.id)
+
+    def _begin(self, opening: _Opening) -> Place:
+        """Take the conversation's place for an answer, and one among those that are made here."""
+        writing, user_id = opening.writing, opening.character.user_id
+        generation_id = LiveStreams.new_id()
+        generations.begin(
+            writing,
+            generation_id,
+            conversation_id=opening.conversation.id,
+            owner=self._owner,
+            lease_until=now() + self._lease,
+        )
+        self._refuse_more(generations.running_count(writing, user_id) - 1)
+        return opening.undo.enter_context(self._reserve(str(user_id), generation_id))
+
+    def _refuse_more(self, running: int) -> None:
+        if self._max_running_each is not None and running >= self._max_running_each:
+            raise LimitExceededError(
+                f"{running} answers are being made for you, which is as many as may: wait for one "
+                "to end, or stop one.",
+                retry_after_s=OWN_RETRY_AFTER_S,
+            )
+
+    def _opened(
+        self, opening: _Opening, place: Place, answer: Message, asked: Message | None
+    ) -> Opened:
+        return Opened(
+            user_id=opening.character.user_id,
+            role=opening.character.name,
+            generation_id=place.stream.stream_id,
+            place=place,
+            answer=answer,
+            asked=asked,
+            prompt=self._prompt(opening.writing, opening.character, answer),
+        )
+
+    def _prompt(
+        self, reading: Reading, character: Character, answer: Message
+    ) -> list[PromptMessage]:
+        limits = self._limits
+        said = messages.spoken_before(
+            reading, answer.conversation_id, answer.place, limit=limits.max_messages
+        )
+        remembered = memories.listed(reading, character.id)
+        return make_prompt(character, remembered, said, limits)
+
+    def end(self, opened: Opened, ending: Ending) -> bool:
+        """Store how the answer ended. False when another process has ended it before."""
+        with self._database.write() as writing:
+            ended = messages.finish(
+                writing,
+                opened.answer.id,
+                status=ending.status,
+                content=ending.text,
+                error_code=ending.error_code,
+                usage=_described(ending.usage),
+            )
+            messages.fall_back(writing, opened.answer, opened.instead_of)
+            status = _GENERATION_STATUS.get(ending.status, "failed")
+            return generations.finish(writing, opened.generation_id, status) and ended
+
+    def snapshot(self, texts: dict[int, str], generation_ids: Sequence[str]) -> dict[str, bool]:
+        """Store the texts so far, and prolong the leases; see `generations.renew_leases`."""
+        with self._database.write() as writing:
+            messages.set_texts(writing, texts)
+            return generations.renew_leases(writing, generation_ids, now() + self._lease)
+
+    def asked_elsewhere(self, generation_ids: Sequence[str]) -> tuple[set[str], set[str]]:
+        """Those that somebody has stopped in another process, and those that are read there."""
+        with self._database.read() as reading:
+            return generations.asked_elsewhere(reading, generation_ids, now())
+
+    def keep_read(self, generation_id: str) -> None:
+        """Tell the process that makes an answer that it is read in this one."""
+        with self._database.write() as writing:
+            generations.keep_read(writing, generation_id, now() + self._read)
+
+
+def _said_before(opening: _Opening, client_id: str | None, content: str) -> Message | None:
+    """The answer to what the client has said under this id."""
+    if client_id is None:
+        return None
+    reading, conversation_id = opening.writing, opening.conversation.id
+    asked = messages.by_client_id(reading, conversation_id, client_id)
+    if asked is None:
+        return None
+    if asked.sender_type != "user" or asked.content != content:
+        raise IdempotencyClashError
+    # Both were stored in one transaction, so that nothing can have come in between.
+    after = messages.after_seq(reading, conversation_id, asked.place, limit=1)
+    return after[0] if after else None
+
+
+def _made_anew_before(
+    opening: _Opening, client_id: str | None, original: Message
+) -> Message | None:
+    """The variant that the client has asked for under this id."""
+    if client_id is None:
+        return None
+    before = messages.by_client_id(opening.writing, opening.conversation.id, client_id)
+    if before is not None and (before.sender_type == "user" or before.place != original.place):
+        raise IdempotencyClashError
+    return before
+
+
+def _is_answer(reading: Reading, message: Message) -> bool:
+    """Whether the character has said it, and not as the first word of all."""
+    if message.sender_type != "character":
+        return False
+    before = messages.page(reading, message.conversation_id, before_seq=message.place, limit=1)
+    return bool(before.messages)
+
+
+def _append_answer(
+    writing: Writing, conversation_id: int, character: Character, content: str
+) -> None:
+    messages.append(
+        writing,
+        conversation_id,
+        sender_type="character",
+        sender_id=character.id,
+        content=content,
+    )
+
+
+def _described(usage: Usage | None) -> dict[str, int] | None:
+    if usage is None:
+        return None
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }

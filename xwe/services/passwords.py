@@ -1,0 +1,105 @@
+"""Passwords as Argon2id hashes, made in a pool of as many threads as there are cores.
+
+A hash is slow and takes memory on purpose. In a pool, a hundred people who sign in at once wait in
+line instead of taking every core and two gigabytes from everybody else.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from xwe.core.concurrency.executor import BoundedThreadPoolExecutor
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+
+# The least that OWASP recommends: about 20 ms of one core and 19 MiB.
+MEMORY_KIB = 19_456
+PASSES = 2
+LANES = 1
+
+# More than this would wait longer than people do; they are told to come back.
+MAX_WAITING = 200
+
+
+class Passwords:
+    """Makes and checks hashes. Thread-safe; blocks the caller, so not for the event loop.
+
+    Args:
+        threads: how many hashes are computed at once; one for each core by default.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._pool = BoundedThreadPoolExecutor(
+            threads or os.cpu_count() or 1, MAX_WAITING, thread_name_prefix="xwe-passwords"
+        )
+        self._guard = threading.Lock()
+
+    def hash(self, password: str) -> str:
+        """The hash to keep.
+
+        Raises:
+            SaturatedError: too many others wait already.
+        """
+        return self._pool.submit(lambda: self._hasher.hash(password)).result()
+
+    def is_right(
+        self, password: str, kept: str | None, *, first: Callable[[], object] = lambda: None
+    ) -> bool:
+        """Whether `kept` is the password's hash.
+
+        Where there is nothing kept it takes as long and is never right, so that the time does not
+        tell which names exist.
+
+        Args:
+            password: what was typed.
+            kept: the account's hash, None where there is no account.
+            first: called in the pool's thread before the work; what it raises ends it.
+
+        Raises:
+            SaturatedError: too many others wait already.
+        """
+
+        def check() -> bool:
+            first()
+            return self._matches(password, kept or self._nobodys) and kept is not None
+
+        return self._pool.submit(check).result()
+
+    def _matches(self, password: str, kept: str) -> bool:
+        from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415 - as below
+
+        try:
+            return self._hasher.verify(kept, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    @property
+    def _hasher(self) -> "PasswordHasher":
+        return self._made[0]
+
+    @property
+    def _nobodys(self) -> str:
+        return self._made[1]
+
+    @property
+    def _made(self) -> "tuple[PasswordHasher, str]":
+        with self._guard:  # two that come first must not both take the time
+            return self._hasher_and_nobodys
+
+    @cached_property
+    def _hasher_and_nobodys(self) -> "tuple[PasswordHasher, str]":
+        """The hasher, with the hash of a password that nobody has.
+
+        Both before the first use of either: a first unknown name must not take longer.
+        """
+        from argon2 import PasswordHasher  # noqa: PLC0415 - most processes never need it
+
+        hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES)
+        return hasher, hasher.hash(os.urandom(16).hex())
+
+    def close(self) -> None:
+        """End the threads. Idempotent."""
+        self._pool.shutdown()
