@@ -1,11 +1,13 @@
-"""Who may call: a token where the server asks for one, and never on behalf of a foreign page.
+"""Who may call: whoever is signed in where the server asks for it, never a foreign page.
 
 Two questions are asked of a request. Is it a page of another site that makes the browser call
-(then its reader has not asked for it)? And where a login is required, does it carry the token?
-Both are answered from the WSGI environ alone, without Flask.
+(then its reader has not asked for it)? And where a login is required, does a user call, or a
+program with the server's token? The first is answered from the WSGI environ alone, without Flask;
+who the user is, is asked only where it matters.
 """
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -30,8 +32,9 @@ class Refusal:
 FOREIGN_ORIGIN = Refusal(
     HTTPStatus.FORBIDDEN,
     "foreign_origin",
-    "The request comes from a page of another site. Call from a page of this server, or from a "
-    "program with `Authorization: Bearer <XWE_API_TOKEN>`.",
+    "The request comes from a page of another site, or has a cookie and does not say where it "
+    "comes from. Call from a page of this server, or from a program with `Authorization: Bearer "
+    "<token>` (XWE_API_TOKEN, or one made under your account).",
 )
 FOREIGN_HOST = Refusal(
     HTTPStatus.FORBIDDEN,
@@ -39,17 +42,16 @@ FOREIGN_HOST = Refusal(
     "With XWE_ACCESS=open and a real provider the model answers on localhost only. Set "
     "XWE_ACCESS=login and XWE_API_TOKEN to call it under another name.",
 )
-TOKEN_NEEDED = Refusal(
+LOGIN_NEEDED = Refusal(
     HTTPStatus.UNAUTHORIZED,
     "unauthorized",
-    "This server asks for its token: send `Authorization: Bearer <XWE_API_TOKEN>`.",
+    "Sign in first; a program sends `Authorization: Bearer` with a token of its user's, or with "
+    "XWE_API_TOKEN.",
 )
-TOKEN_UNSET = Refusal(
-    HTTPStatus.UNAUTHORIZED,
-    "unauthorized",
-    "This server asks for a token but has none: set XWE_API_TOKEN, or XWE_ACCESS=open when it "
-    "listens on this machine only.",
-)
+
+
+def _nobody() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,8 @@ class AccessRules:
     """The rules that the settings make.
 
     Attributes:
-        login_required: whether the model routes need the token.
-        api_token: the token that programs send; None when there is none.
+        login_required: whether the model routes need a login or a token.
+        api_token: the server's own token for programs; None when there is none.
         local_hosts_only: whether the model routes answer to loopback names alone. A page of
             another site can point its own name at this machine; it then is of the same origin,
             but it cannot call itself localhost.
@@ -78,30 +80,45 @@ class AccessRules:
             local_hosts_only=not login and not settings.provider.is_demo,
         )
 
-    def refusal(self, environ: WSGIEnvironment, *, calls_model: bool) -> Refusal | None:
+    def refusal(
+        self,
+        environ: WSGIEnvironment,
+        *,
+        calls_model: bool,
+        is_signed_in: Callable[[], bool] = _nobody,
+    ) -> Refusal | None:
         """Why the request may not pass, or None when it may.
 
         To be asked for unsafe methods and for whatever calls the model.
+
+        Args:
+            environ: the request.
+            calls_model: whether it spends the model's time.
+            is_signed_in: whether a user calls: by the token where one is shown, else by a cookie.
         """
-        if self._has_token(environ):
+        token = bearer_token(environ)
+        # No page of another site can make a browser send a token.
+        if token is not None and (self._is_api_token(token) or is_signed_in()):
             return None
         if not is_same_origin(environ):
             return FOREIGN_ORIGIN
         if not calls_model:
             return None
         if self.login_required:
-            return TOKEN_NEEDED if self.api_token else TOKEN_UNSET
+            return None if is_signed_in() else LOGIN_NEEDED
         if self.local_hosts_only and _host_name(environ) not in _LOOPBACK_HOSTS:
             return FOREIGN_HOST
         return None
 
-    def _has_token(self, environ: WSGIEnvironment) -> bool:
-        header = environ.get("HTTP_AUTHORIZATION")
-        if not header or self.api_token is None:
-            return False
-        scheme, _, token = header.partition(" ")
-        sent = token.strip().encode("latin-1", "replace")
-        return scheme.lower() == "bearer" and hmac.compare_digest(sent, self.api_token)
+    def _is_api_token(self, token: str) -> bool:
+        sent = token.encode("latin-1", "replace")
+        return self.api_token is not None and hmac.compare_digest(sent, self.api_token)
+
+
+def bearer_token(environ: WSGIEnvironment) -> str | None:
+    """What the request shows in `Authorization: Bearer`."""
+    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def is_same_origin(environ: WSGIEnvironment) -> bool:

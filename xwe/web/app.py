@@ -7,7 +7,20 @@ from xwe.settings import Settings, load_settings
 from xwe.web import errors, hooks
 from xwe.web.application import Application
 from xwe.web.request_observation import ObservedRequests
-from xwe.web.routes import generations, health, llm, operations, pages, websocket
+from xwe.web.routes import (
+    accounts,
+    agent,
+    characters,
+    chat_pages,
+    chats,
+    generations,
+    health,
+    llm,
+    operations,
+    pages,
+    tasks,
+    websocket,
+)
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> Application:
@@ -29,8 +42,17 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     errors.init_app(app)
     app.wsgi_app = ObservedRequests(app.wsgi_app, app.services.observation)  # type: ignore[method-assign] # as Flask's documentation has it
     for blueprint in (
-        *(llm.blueprint, generations.blueprint, pages.blueprint),
-        *(health.blueprint, operations.blueprint, websocket.blueprint),
+        *(llm.blueprint, generations.blueprint, agent.blueprint, pages.blueprint),
+        *(
+            accounts.blueprint,
+            characters.blueprint,
+            chat_pages.blueprint,
+            chats.blueprint,
+            health.blueprint,
+            operations.blueprint,
+            tasks.blueprint,
+            websocket.blueprint,
+        ),
     ):
         app.register_blueprint(blueprint)
     app.find_marked_endpoints()

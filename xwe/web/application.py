@@ -6,11 +6,13 @@ from typing import Any, TypeVar, cast
 from flask import Flask, current_app
 
 from xwe.bootstrap import Services
-from xwe.core.concurrency.admission import Admission
 from xwe.settings import Settings
 from xwe.web.access import AccessRules
+from xwe.web.addresses import Addresses
 from xwe.web.languages import Languages
+from xwe.web.proxies import TrustedProxies
 from xwe.web.sse import WritingTimes
+from xwe.web.stream_places import READERS_EACH, StreamPlaces
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -27,6 +29,15 @@ def calls_model(view: View) -> View:
     return protected(view)
 
 
+def login_required(view: View) -> View:
+    """Mark a view for those who are signed in, whatever XWE_ACCESS says.
+
+    Others get a 401; who opens a page gets the page to sign in instead.
+    """
+    view.login_required = True  # type: ignore[attr-defined] # as above
+    return view
+
+
 class Application(Flask):
     """A Flask application that belongs to one set of services.
 
@@ -34,26 +45,35 @@ class Application(Flask):
         settings: what the operator asked for.
         services: what the routes call.
         access_rules: who may call.
+        proxies: those in front of it.
         languages: the pages' texts.
         protected_endpoints: the endpoints whose views are marked with `protected`.
         model_endpoints: those of them that are marked with `calls_model`.
-        stream_places: how many live answers can be read at once: each reader holds a thread.
+        login_endpoints: the endpoints whose views are marked with `login_required`.
+        stream_places: how many live answers can be read at once: a reader may hold a thread.
         writing_times: how live answers are written.
         wake_at_drain: called when the drain begins: connections that wait for nothing in
             particular end then. They must not block.
     """
+
+    url_map_class = Addresses
 
     def __init__(self, settings: Settings, services: Services) -> None:
         super().__init__("xwe.web")
         self.settings = settings
         self.services = services
         self.access_rules = AccessRules.of(settings)
+        self.proxies = TrustedProxies(settings.server.trusted_proxies)
         self.languages = Languages.load()
         self.protected_endpoints: frozenset[str] = frozenset()
         self.model_endpoints: frozenset[str] = frozenset()
+        self.login_endpoints: frozenset[str] = frozenset()
         streams = settings.streams
-        self.stream_places = Admission(
-            settings.llm.max_inflight + streams.max_open, 0, name="open streams"
+        self.stream_places = StreamPlaces(
+            settings.llm.max_inflight + streams.max_open,
+            # Who may have many answers made may also read them, and join one again before the
+            # connection that was lost is given up.
+            max(READERS_EACH, 2 * settings.users.running_streams),
         )
         self.writing_times = WritingTimes(streams.flush_ms / 1000, streams.heartbeat_s)
         self.wake_at_drain: set[Callable[[], None]] = set()
@@ -63,6 +83,7 @@ class Application(Flask):
         """Remember which endpoints' views are marked; once all are registered."""
         self.protected_endpoints = self._marked("protected")
         self.model_endpoints = self._marked("calls_model")
+        self.login_endpoints = self._marked("login_required")
 
     def _marked(self, mark: str) -> frozenset[str]:
         views = self.view_functions.items()
@@ -76,7 +97,7 @@ class Application(Flask):
     def begin_drain(self) -> None:
         """Refuse new model work from now on; what runs may finish within XWE_DRAIN_TIMEOUT."""
         self._draining = True
-        self.services.streams.drain(self.settings.server.drain_s)
+        self.services.begin_drain()
         for wake in list(self.wake_at_drain):
             wake()
 

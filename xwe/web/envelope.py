@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from xwe.core.nlp.observation import request_id
+from xwe.core.nlp.observation import request_id, user_id
 
 STARTED_AT = "xwe.started_at"
+NOBODY = "-"
 
 # An id goes into log lines and headers as it came, so it may be nothing but a plain word.
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -46,6 +47,7 @@ class Envelope:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         identity = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
         request_id.set(identity)
+        user_id.set(NOBODY)  # a thread keeps its context, and with it the user it worked for before
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             headers += _PROTECTION

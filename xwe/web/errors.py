@@ -4,7 +4,7 @@
 
     {"error": {"code": "saturated", "message": "…", "retryable": true}}
 
-A browser that opens a page which is not there gets a small page instead.
+A browser that opens a page gets a small page instead, which asks nothing of what may be broken.
 """
 
 import logging
@@ -14,7 +14,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from xwe import errors
@@ -38,6 +38,27 @@ STATUS_BY_ERROR: Mapping[type[XweError], HTTPStatus] = MappingProxyType(
         errors.DeadlineExceededError: HTTPStatus.GATEWAY_TIMEOUT,
         errors.UnknownStreamError: HTTPStatus.NOT_FOUND,
         errors.StreamGapError: HTTPStatus.NOT_FOUND,
+        errors.ToolArgumentsError: HTTPStatus.UNPROCESSABLE_ENTITY,
+        errors.NotFoundError: HTTPStatus.NOT_FOUND,
+        errors.UnauthorizedError: HTTPStatus.UNAUTHORIZED,
+        errors.WrongPasswordError: HTTPStatus.UNAUTHORIZED,
+        errors.SignupClosedError: HTTPStatus.FORBIDDEN,
+        errors.LimitExceededError: HTTPStatus.TOO_MANY_REQUESTS,
+        errors.ConflictError: HTTPStatus.CONFLICT,
+        errors.UsernameTakenError: HTTPStatus.CONFLICT,
+        errors.NameTakenError: HTTPStatus.CONFLICT,
+        # Not 429: to come back later does not help.
+        errors.CharacterLimitError: HTTPStatus.CONFLICT,
+        errors.TokenLimitError: HTTPStatus.CONFLICT,
+        errors.StaleVersionError: HTTPStatus.CONFLICT,
+        errors.GenerationRunningError: HTTPStatus.CONFLICT,
+        errors.JobCancelledError: HTTPStatus.CONFLICT,
+        errors.JobLostError: HTTPStatus.CONFLICT,
+        errors.AnswerLostError: HTTPStatus.SERVICE_UNAVAILABLE,
+        errors.IdempotencyClashError: HTTPStatus.UNPROCESSABLE_ENTITY,
+        errors.DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+        errors.SourceUnavailableError: HTTPStatus.BAD_GATEWAY,
+        errors.SourceNotFoundError: HTTPStatus.UNPROCESSABLE_ENTITY,
         errors.ProviderError: HTTPStatus.BAD_GATEWAY,
         errors.ProviderUnreachableError: HTTPStatus.BAD_GATEWAY,
         errors.ProviderTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
@@ -109,7 +130,7 @@ def init_app(app: Flask) -> None:
 
 def _on_known(error: XweError) -> Response:
     status = status_of(error)
-    response = json_response({"error": report(error)}, status)
+    response = _told(status, report(error))
     wait_s = error.retry_after_s
     if wait_s is None and status == HTTPStatus.SERVICE_UNAVAILABLE:
         wait_s = DEFAULT_RETRY_AFTER_S
@@ -123,20 +144,26 @@ def _on_left(_: ReaderLeftError) -> Response:
 
 
 def _on_unknown(error: Exception) -> Response:
-    return json_response({"error": report(error)}, HTTPStatus.INTERNAL_SERVER_ERROR)
+    return _told(HTTPStatus.INTERNAL_SERVER_ERROR, report(error))
 
 
 def _on_http(error: HTTPException) -> Response | HTTPException:
     if error.response is not None or error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error  # a redirect, or a response that its author has finished
     status = HTTPStatus(error.code)
-    # "*/*" is what programs send; a browser that opens a page names it.
-    if request.path.startswith("/api/") or "text/html" not in request.headers.get("Accept", ""):
-        code = _CODE_BY_STATUS.get(status, status.phrase.lower().replace(" ", "_"))
-        response = error_response(status, code, error.description or status.phrase)
-    else:
-        response = render_page("error.html", status, code=int(status))
+    code = _CODE_BY_STATUS.get(status, status.phrase.lower().replace(" ", "_"))
+    response = _told(status, _described(code, error.description or status.phrase))
     for name, value in error.get_headers():
         if name != "Content-Type":  # Allow, Retry-After: part of what the status says
             response.headers[name] = value
     return response
+
+
+def _told(status: HTTPStatus, described: Mapping[str, Any]) -> Response:
+    """The error for whoever asked: a page for a browser that opens one, else JSON."""
+    # "*/*" is what programs send; a browser that opens a page names it.
+    if request.path.startswith("/api/") or "text/html" not in request.headers.get("Accept", ""):
+        return json_response({"error": described}, status)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        g.setdefault("identity", None)  # the database may be what is broken
+    return render_page("error.html", status, code=int(status), request_id=request_id.get())

@@ -10,6 +10,10 @@ What differs from `gunicorn.workers.gthread.ThreadWorker` (read against gunicorn
 - The drain begins with the application's `begin_drain()` and refuses new connections, so that a
   balancer goes elsewhere at once, instead of leaving them to wait for the worker's end.
 - Ctrl-C means now, also while requests run.
+- A view can lend its client's connection (`lending.py`): its thread is free. The worker goes on
+  counting the connection, and serves or closes it when it has it back.
+- A reply that leaves its request's body unread says whether the connection ends
+  (`gunicorn_request.py`).
 
 Whatever is waiting is accepted at each wake-up, and a new connection costs one `poll` instead of
 a selector made for it.
@@ -25,13 +29,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from types import FrameType
 from typing import Any
 
+from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from xwe.settings import load_settings
+from xwe.web.gunicorn_request import ClientRequest
+from xwe.web.lending import LendableSocket
 
 # RFC 9112, 9.6: how long, and for how many bytes, a connection that we have closed is read on, so
 # that the last of the reply is not lost to a reset. The figures are gunicorn's own.
@@ -52,13 +60,18 @@ _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM_PAUSE_S = 0.05
 
 
-class ClientSocket(socket.socket):
+# What a request's thread hands to the main thread when the connection is with a borrower.
+_LENT = object()
+
+
+class ClientSocket(LendableSocket):
     """A client's socket whose blocking sends give up when the client takes nothing."""
 
     @classmethod
     def take_over(cls, accepted: socket.socket, send_timeout_s: float) -> "ClientSocket":
         """The connection of `accepted`, which is empty afterwards."""
         client = cls(accepted.family, accepted.type, accepted.proto, accepted.detach())
+        client.send_timeout_s = send_timeout_s
         seconds = int(send_timeout_s)
         microseconds = int((send_timeout_s - seconds) * 1e6)
         # In the kernel, since Python's own timeouts would hold for reads too.
@@ -80,11 +93,19 @@ class Connection(TConn):  # type: ignore[misc] # gunicorn carries no types
     """A connection whose graceful close is left to its worker."""
 
     data_ready: bool
+    parser: Any
 
     def __init__(self, *args: Any, linger: Callable[["Connection"], None]) -> None:
         super().__init__(*args)
         self.linger = linger
         self.drained_bytes = 0
+        self.request: Any = None
+
+    def init(self) -> None:
+        """Get ready for the first request; gunicorn calls this before each."""
+        super().init()
+        if isinstance(self.parser, RequestParser):
+            self.parser.mesg_class = ClientRequest
 
     def wait_for_data(self, timeout: float) -> bool:
         """Whether the client sent something within `timeout` seconds."""
@@ -132,6 +153,44 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn carries no types
             client = ClientSocket.take_over(accepted, self.send_timeout_s)
             server = listener.getsockname()
             self.enqueue_req(Connection(self.cfg, client, address, server, linger=self.linger))
+
+    def handle_request(self, req: Any, conn: Connection) -> Any:
+        """Serve one request, and remember it: whether its connection is kept depends on it."""
+        conn.request = req
+        return super().handle_request(req, conn)
+
+    def handle(self, conn: Connection) -> Any:
+        """Serve what the connection brings, and lend it out if the view asked for that."""
+        outcome = super().handle(conn)
+        borrower = getattr(conn.sock, "borrower", None)  # TLS has sockets of its own
+        if borrower is None:
+            return outcome
+        conn.sock.borrower = None
+        # What the head said, unless a drain has begun meanwhile.
+        stays = (
+            self.alive
+            and self.cfg.keepalive
+            and len(self.keepalived_conns) < self.max_keepalived
+            and not conn.request.should_close()
+        )
+        try:
+            stays = self._keepalive_after(conn, stays)
+            borrower.begin(partial(self._take_back, conn, stays))
+        except Exception:
+            self.log.exception("A connection could not be lent")
+            return False
+        return _LENT
+
+    def _take_back(self, conn: Connection, stays: bool, is_whole: bool) -> None:  # noqa: FBT001 -- called by `begin` alone
+        """Go on with a connection that was lent. From any thread."""
+        served: Future[bool] = Future()
+        served.set_result(stays and is_whole)
+        self.method_queue.defer(self.finish_request, conn, served)
+
+    def finish_request(self, conn: Connection, fs: "Future[Any]") -> None:
+        """What is next for a connection; one that has been lent still counts. Main thread only."""
+        if fs.cancelled() or fs.exception() is not None or fs.result() is not _LENT:
+            super().finish_request(conn, fs)
 
     def linger(self, conn: Connection) -> None:
         """Half-close, and wait in the poller until the client closes its side. Main thread only."""

@@ -1,34 +1,56 @@
 """What every request has to pass before its view is called."""
 
 from http import HTTPStatus
+from urllib.parse import urlencode
 
-from flask import Response, request
+from flask import Response, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
 from xwe.errors import DrainingError
-from xwe.web.access import SAFE_METHODS, Refusal
+from xwe.web.access import LOGIN_NEEDED, SAFE_METHODS, Refusal
 from xwe.web.application import Application
 from xwe.web.envelope import Envelope
 from xwe.web.errors import error_response
+from xwe.web.identity import current_user, stream_owner
 
 # Where another server process will be ready to take over; a restart takes about so long.
 DRAIN_RETRY_AFTER_S = 5.0
 
 
 def init_app(app: Application) -> None:
-    """Register the access rules, and the envelope around everything."""
+    """Register the access rules, the proxies in front, and the envelope around everything."""
     app.before_request(lambda: _refusal(app))
-    app.wsgi_app = Envelope(app.wsgi_app)  # type: ignore[method-assign] # as Flask's documentation has it
+    app.wsgi_app = Envelope(app.proxies.before(app.wsgi_app))  # type: ignore[method-assign] # as Flask's documentation has it
 
 
-def _refusal(app: Application) -> Response | None:
-    is_protected = request.endpoint in app.protected_endpoints
+def _refusal(app: Application) -> AnyResponse | None:
+    endpoint = request.endpoint
+    is_protected = endpoint in app.protected_endpoints
     if is_protected or request.method not in SAFE_METHODS:
-        refusal = app.access_rules.refusal(request.environ, calls_model=is_protected)
+        refusal = app.access_rules.refusal(
+            request.environ, calls_model=is_protected, is_signed_in=_is_signed_in
+        )
         if refusal is not None:
             return refusal_response(refusal)
-    if request.endpoint in app.model_endpoints and app.is_draining:
-        raise DrainingError(retry_after_s=DRAIN_RETRY_AFTER_S)
+    if endpoint in app.login_endpoints and not _is_signed_in():
+        return _sign_in_first()
+    if endpoint in app.model_endpoints:
+        if app.is_draining:
+            raise DrainingError(retry_after_s=DRAIN_RETRY_AFTER_S)
+        app.services.limits.take_request(stream_owner())
     return None
+
+
+def _is_signed_in() -> bool:
+    return current_user() is not None
+
+
+def _sign_in_first() -> AnyResponse:
+    # "*/*" is what programs send; a browser that opens a page names it.
+    if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
+        wanted = urlencode({"next": request.full_path.removesuffix("?")})
+        return redirect(f"{url_for('accounts.sign_in_page')}?{wanted}", HTTPStatus.SEE_OTHER)
+    return refusal_response(LOGIN_NEEDED)
 
 
 def refusal_response(refusal: Refusal) -> Response:

@@ -1,5 +1,7 @@
 """Pages in the reader's language."""
 
+from urllib.parse import urlencode
+
 from flask import Response, render_template, request
 
 from xwe.web.application import current_application
@@ -9,7 +11,7 @@ from xwe.web.languages import COOKIE, COOKIE_AGE_S
 def render_page(template: str, status: int = 200, **values: object) -> Response:
     """A template with `t`, the texts of the reader's language, and `language`, its code.
 
-    A language chosen in the address is remembered.
+    A language chosen in the address is remembered; `in_language` makes such addresses.
     """
     languages = current_application().languages
     language = languages.choose(request)
@@ -18,6 +20,8 @@ def render_page(template: str, status: int = 200, **values: object) -> Response:
         t=languages.catalogues[language],
         language=language,
         languages=languages.catalogues,
+        in_language=_in_language,
+        heartbeat_s=current_application().writing_times.heartbeat_s,
         **values,
     )
     response = Response(html, status, content_type="text/html; charset=utf-8")
@@ -26,3 +30,8 @@ def render_page(template: str, status: int = 200, **values: object) -> Response:
     if request.args.get("lang") == language:
         response.set_cookie(COOKIE, language, max_age=COOKIE_AGE_S, samesite="Lax", httponly=True)
     return response
+
+
+def _in_language(code: str) -> str:
+    """The same page in the language of that code, with all else that its address says."""
+    return "?" + urlencode({**request.args.to_dict(flat=False), "lang": code}, doseq=True)

@@ -5,12 +5,14 @@ may not hold NUL characters: no database stores them, and no keyboard types them
 and `max_tokens` are the provider's own defaults unless given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from xwe.core.nlp.completion import Message
+from xwe.core.nlp.tools.policy import Awaiting, Mode
 from xwe.errors import InvalidRequestError
+from xwe.services.tool_chat import TurnRequest
 
 MAX_TEXT_CHARS = 200_000
 MAX_MESSAGES = 1_000
@@ -38,6 +40,7 @@ class BatchRequest:
 
     prompts: list[Any]
     limit: int
+    max_tokens: int | None = None
 
 
 def chat_request(body: Mapping[str, Any]) -> ChatRequest:
@@ -77,21 +80,38 @@ def stream_request(body: Mapping[str, Any]) -> ChatRequest:
     return ChatRequest(messages)
 
 
+def turn_request(body: Mapping[str, Any]) -> TurnRequest:
+    """Check a turn with tools: as chat, with `{mode?, await?, tools?}`."""
+    asked = chat_request(body)
+    return TurnRequest(
+        messages=asked.messages,
+        mode=_one_of(body, "mode", get_args(Mode), "preemptive"),
+        awaiting=_one_of(body, "await", get_args(Awaiting), "all"),
+        tools=_names(body, "tools"),
+        temperature=asked.temperature,
+        max_tokens=asked.max_tokens,
+    )
+
+
 def batch_request(body: Mapping[str, Any]) -> BatchRequest:
-    """Check `{prompts, limit?}`: the list, but not its items."""
+    """Check `{prompts, limit?, max_tokens?}`: the list, but not its items."""
     prompts = body.get("prompts")
     if not isinstance(prompts, list):
         raise _invalid("prompts", "must be a list of texts")
     if len(prompts) > MAX_PROMPTS:
         raise _invalid("prompts", f"must hold at most {MAX_PROMPTS} texts, not {len(prompts)}")
     limit = _optional_int(body, "limit", MAX_BATCH_CONCURRENCY)
-    return BatchRequest(prompts, DEFAULT_BATCH_CONCURRENCY if limit is None else limit)
+    return BatchRequest(
+        prompts,
+        DEFAULT_BATCH_CONCURRENCY if limit is None else limit,
+        _optional_int(body, "max_tokens", MAX_TOKENS),
+    )
 
 
 def batch_item(batch: BatchRequest, index: int) -> ChatRequest:
     """Check one question of a batch."""
     prompt = _checked_text(batch.prompts[index], f"prompts[{index}]")
-    return ChatRequest([{"role": "user", "content": prompt}])
+    return ChatRequest([{"role": "user", "content": prompt}], max_tokens=batch.max_tokens)
 
 
 def _checked_text(value: Any, field: str) -> str:
@@ -159,6 +179,24 @@ def _optional_int(body: Mapping[str, Any], field: str, high: int) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
         raise _invalid(field, f"must be a whole number from 1 to {high}")
+    return value
+
+
+def _one_of(body: Mapping[str, Any], field: str, allowed: Sequence[str], usual: str) -> Any:
+    value = body.get(field)
+    if value is None:
+        return usual
+    if value not in allowed:
+        raise _invalid(field, f"must be one of {', '.join(allowed)}")
+    return value
+
+
+def _names(body: Mapping[str, Any], field: str) -> list[str] | None:
+    value = body.get(field)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise _invalid(field, "must be a list of names")
     return value
 
 

@@ -1,20 +1,20 @@
 """Server-sent events: how a live answer is written to one client.
 
-What writes is a `StreamWriter`. The one here is the WSGI server's thread, which iterates over the
-response; a stream does not know who writes it.
+What writes is a `StreamWriter`: the one here is the WSGI server's thread, which iterates over the
+response, the one in `loop_writer.py` the resident loop. A stream does not know who writes it.
 """
 
 import errno
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from xwe.core.concurrency.admission import Admission
 from xwe.errors import StreamGapError
 from xwe.streams import ui_messages
 from xwe.streams.live_stream import StreamReader
+from xwe.web.stream_places import Place
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -22,7 +22,7 @@ HEADERS = {
     "X-Accel-Buffering": "no",
 }
 
-_HEARTBEAT = b": still here\n\n"
+HEARTBEAT = b": still here\n\n"
 _DONE = b"data: " + ui_messages.DONE + b"\n\n"
 
 
@@ -53,6 +53,13 @@ class StreamWriter(Protocol):
         """The client has gone, or the body is whole."""
 
 
+class Encode(Protocol):
+    """Makes bytes of a stream's events."""
+
+    def __call__(self, first: int, events: Iterable[bytes], *, is_last: bool) -> bytes:
+        """The events as they go over the wire, from the number `first` on."""
+
+
 class ThreadWriter:
     """A `StreamWriter` that is the request's own thread: it holds one for each open stream.
 
@@ -64,18 +71,21 @@ class ThreadWriter:
         times: when to write.
         place: given back by `close`.
         connection: the client's, where the server shows it.
+        encode: makes bytes of the events; `body` unless given.
     """
 
     def __init__(
         self,
         reader: StreamReader,
         times: WritingTimes,
-        place: Admission,
+        place: Place,
         connection: socket.socket | None = None,
+        encode: Encode | None = None,
     ) -> None:
         self._reader = reader
+        self._encode = body if encode is None else encode
         self._times = times
-        self._place: Admission | None = place
+        self._place: Place | None = place
         self._connection = connection
         self._has_written = False
         self._has_ended = False
@@ -92,16 +102,13 @@ class ThreadWriter:
         try:
             events = self._wait_for_events()
         except TimeoutError:
-            return _HEARTBEAT
+            return HEARTBEAT
         except StreamGapError as gap:  # too slow: what it missed cannot be made up for
             self._has_ended = True
-            return frame(first, ui_messages.error(gap)) + _DONE
+            return gap_body(first, gap)
         self._has_written = True
-        chunks = [frame(number, event) for number, event in enumerate(events, first)]
-        if self._reader.has_ended:
-            self._has_ended = True
-            chunks.append(_DONE)
-        return b"".join(chunks)
+        self._has_ended = self._reader.has_ended
+        return self._encode(first, events, is_last=self._has_ended)
 
     def _wait_for_events(self) -> list[bytes]:
         silent_until = time.monotonic() + self._times.heartbeat_s
@@ -134,6 +141,14 @@ def _has_left(connection: socket.socket) -> bool:
         return True
 
 
-def frame(number: int, event: bytes) -> bytes:
-    """One event as it goes over the wire."""
-    return b"id: %d\ndata: %b\n\n" % (number, event)
+def body(first: int, events: Iterable[bytes], *, is_last: bool) -> bytes:
+    """Events as they go over the wire, numbered from `first`; after the last ones the end."""
+    frames = [b"id: %d\ndata: %b\n\n" % pair for pair in enumerate(events, first)]
+    if is_last:
+        frames.append(_DONE)
+    return b"".join(frames)
+
+
+def gap_body(number: int, gap: StreamGapError) -> bytes:
+    """The end for a reader that was too slow."""
+    return body(number, (ui_messages.error(gap),), is_last=True)

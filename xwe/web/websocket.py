@@ -48,8 +48,8 @@ class WebSocket:
 
     Args:
         environ: of a request that asks for the upgrade.
-        heartbeat_s: a ping goes out after so long without hearing of the client; one that is
-            silent for as long again has gone.
+        heartbeat_s: a ping goes out after so long without hearing of the client; one that leaves
+            it without an answer for as long again has gone.
         max_bytes: the longest message that is taken.
 
     Raises:
@@ -110,10 +110,10 @@ class WebSocket:
                 self._protocol.send_text(message)
         self._flush()
 
-    def say_goodbye(self, code: CloseCode) -> None:
+    def say_goodbye(self, code: CloseCode, reason: str = "") -> None:
         """End the conversation, in order where the client answers in time."""
         if self._protocol.state is State.OPEN:
-            self._protocol.send_close(code)
+            self._protocol.send_close(code, reason)
             self._flush()
         ends_at = time.monotonic() + GOODBYE_WITHIN_S
         self._selector.unregister(self._woken)
@@ -135,13 +135,16 @@ class WebSocket:
 
     def _beat(self) -> None:
         now = time.monotonic()
-        if now - self._heard_at >= 2 * self._heartbeat_s:
-            self._protocol.fail(CloseCode.ABNORMAL_CLOSURE)
-            raise WebSocketEndedError
-        if now - max(self._heard_at, self._pinged_at) >= self._heartbeat_s:
+        if now - max(self._heard_at, self._pinged_at) < self._heartbeat_s:
+            return
+        if self._pinged_at <= self._heard_at:
             self._pinged_at = now
             if self._protocol.state is State.OPEN:
                 self._protocol.send_ping(b"")
+        # It may have answered while this thread had no time to look.
+        elif not self._selector.select(0):
+            self._protocol.fail(CloseCode.ABNORMAL_CLOSURE)
+            raise WebSocketEndedError
 
     def _read(self) -> bool:
         """Take in what the client sent; whether there was anything but its end."""

@@ -6,21 +6,22 @@ from functools import partial
 from flask import Blueprint, Response, request
 
 from xwe.bootstrap import Services
-from xwe.errors import InvalidRequestError
+from xwe.errors import InvalidRequestError, NotFoundError, UnknownStreamError
 from xwe.services.answers import begin_answer
+from xwe.services.chats.values import Joined
 from xwe.streams import ui_messages
-from xwe.streams.live_stream import LiveStream
+from xwe.streams.live_stream import LiveStream, StreamReader
 from xwe.web import schemas, sse
-from xwe.web.application import calls_model, current_application, protected
+from xwe.web.application import Application, calls_model, current_application, protected
 from xwe.web.bodies import json_response
 from xwe.web.departure import connection_of
+from xwe.web.identity import current_user, stream_owner
+from xwe.web.loop_writer import writer_for
+from xwe.web.plain_sse import PlainText
 from xwe.web.routes.llm import takes
-from xwe.web.sse import ThreadWriter
+from xwe.web.stream_places import Place
 
 blueprint = Blueprint("generations", __name__)
-
-# Until there are accounts, knowing an answer's name, which nobody can guess, is the right to it.
-OWNER = "-"
 
 
 @blueprint.post("/api/llm/stream")
@@ -28,32 +29,53 @@ OWNER = "-"
 @takes(schemas.chat_request)
 def begin(asked: schemas.ChatRequest) -> Response:
     """Stream the answer as a UI message stream; it lives on when its reader leaves."""
-    return _written(partial(begin_asked, current_application().services, asked), 0)
+    begin_for = partial(begin_asked, current_application().services, asked, stream_owner())
+    return written(begin_for, 0)
 
 
 @blueprint.get("/api/generations/<stream_id>/events")
 @protected
 def rejoin(stream_id: str) -> Response:
     """Join an answer, running or finished, after the event that was seen last."""
-    find = partial(current_application().services.streams.find, stream_id, OWNER)
-    return _written(find, _last_seen())
+    services, user, after = current_application().services, current_user(), _last_seen()
+    if user is None:
+        return written(partial(services.streams.find, stream_id, stream_owner()), after)
+    return written_from(partial(_join, services, user.id, stream_id, after))
 
 
 @blueprint.post("/api/generations/<stream_id>/stop")
 @protected
 def stop(stream_id: str) -> Response:
     """End an answer; what came until then stands."""
-    current_application().services.streams.stop(stream_id, OWNER)
+    services, user = current_application().services, current_user()
+    if user is None or not _stop_stored(services, user.id, stream_id):
+        services.streams.stop(stream_id, stream_owner())
     return json_response({"ok": True})
 
 
-def begin_asked(services: Services, asked: schemas.ChatRequest) -> LiveStream:
+def _join(services: Services, user_id: int, stream_id: str, after: int) -> Joined:
+    """A stored answer, or one that is in memory alone; unknown ones look alike."""
+    try:
+        return services.chats.join(user_id, stream_id, after)
+    except NotFoundError:
+        raise UnknownStreamError from None
+
+
+def _stop_stored(services: Services, user_id: int, stream_id: str) -> bool:
+    try:
+        services.chats.stop(user_id, stream_id)
+    except NotFoundError:
+        return False
+    return True
+
+
+def begin_asked(services: Services, asked: schemas.ChatRequest, owner: str) -> LiveStream:
     """Begin the answer to what a client asked."""
     return begin_answer(
         services.client,
         services.streams,
         asked.messages,
-        OWNER,
+        owner,
         temperature=asked.temperature,
         max_tokens=asked.max_tokens,
     )
@@ -66,18 +88,42 @@ def _last_seen() -> int:
     return int(text)
 
 
-def _written(open_stream: Callable[[], LiveStream], after: int) -> Response:
+def written(open_stream: Callable[[], LiveStream], after: int) -> Response:
+    """A response that writes a live answer to whoever asked, from after an event's number on."""
+    return written_from(lambda: Joined(open_stream(), after))
+
+
+def written_from(join: Callable[[], Joined]) -> Response:
+    """A response that writes a live answer to whoever asked."""
     app = current_application()
-    # The place first: without one to read it, no answer is begun and paid for.
-    app.stream_places.enter_blocking(0)
-    try:
-        stream = open_stream()
-        reader = stream.join(after)
-    except BaseException:
-        app.stream_places.leave()
-        raise
-    writer = ThreadWriter(
-        reader, app.writing_times, app.stream_places, connection_of(request.environ)
-    )
+    place, stream, reader = _entered(app, join)
+    writer = writer_for(request.environ, reader, app.writing_times, place)
     headers = {**sse.HEADERS, **ui_messages.HEADERS, "X-Generation-Id": stream.stream_id}
     return Response(writer, headers=headers)
+
+
+def written_plainly(open_stream: Callable[[], LiveStream], skip: int) -> Response:
+    """A response that writes the text alone, without its first `skip` characters."""
+    app = current_application()
+    place, stream, reader = _entered(app, lambda: Joined(open_stream(), 0))
+    writer = sse.ThreadWriter(
+        reader,
+        app.writing_times,
+        place,
+        connection_of(request.environ),
+        PlainText(stream.stream_id, skip),
+    )
+    return Response(writer, headers={**sse.HEADERS, "X-Generation-Id": stream.stream_id})
+
+
+def _entered(
+    app: Application, join: Callable[[], Joined]
+) -> tuple[Place, LiveStream, StreamReader]:
+    # The place first: without one to read it, no answer is begun and paid for.
+    place = app.stream_places.take(stream_owner())
+    try:
+        joined = join()
+        return place, joined.stream, joined.stream.join(joined.after)
+    except BaseException:
+        place.leave()
+        raise

@@ -6,6 +6,8 @@ from flask import Blueprint, Response
 
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.core.nlp.llm_client import LLMClient
+from xwe.errors import DatabaseUnavailableError
+from xwe.storage.database import Database
 from xwe.web.application import current_application
 from xwe.web.bodies import json_response
 
@@ -45,8 +47,17 @@ def _reasons_against() -> list[str]:
         "draining": app.is_draining,
         "loop_blocked": get_loop_thread().lag_s > BLOCKED_AFTER_S,
         "queue_full": _is_queue_full(app.services.client),
+        "database_unavailable": _is_away(app.services.database),
     }
     return [reason for reason, holds in found.items() if holds]
+
+
+def _is_away(database: Database) -> bool:
+    try:
+        database.ping()
+    except DatabaseUnavailableError:
+        return True
+    return False
 
 
 def _is_queue_full(client: LLMClient) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from socket import socket
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from flask import Blueprint, Response, request
 
@@ -19,9 +19,12 @@ from xwe.web.bodies import json_response, parse_object, parse_query, read_body
 from xwe.web.departure import connection_of, until_reader_leaves
 from xwe.web.envelope import elapsed_s
 from xwe.web.errors import report
+from xwe.web.gathering import gathered_text
+from xwe.web.identity import body_limit
 from xwe.web.text_stream import TextStream
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 blueprint = Blueprint("llm", __name__)
 
@@ -31,18 +34,18 @@ STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering"
 
 def takes(
     schema: Callable[[Mapping[str, Any]], T],
-) -> Callable[[Callable[[T], Response]], Callable[[], Response]]:
-    """Give a view the request's body, checked.
+) -> Callable[[Callable[Concatenate[T, P], Response]], Callable[P, Response]]:
+    """Give a view the request's body, checked, before what comes from the address.
 
     It is read in the request's own thread: an asynchronous view runs on the loop, and a client
     that sends slowly must not hold that up.
     """
 
-    def decorate(view: Callable[[T], Response]) -> Callable[[], Response]:
+    def decorate(view: Callable[Concatenate[T, P], Response]) -> Callable[P, Response]:
         @wraps(view)
-        def with_body() -> Response:
-            limit = current_application().settings.server.max_body_bytes
-            return view(schema(parse_object(read_body(request.environ, limit))))
+        def with_body(*args: P.args, **kwargs: P.kwargs) -> Response:
+            body = parse_object(read_body(request.environ, body_limit()))
+            return view(schema(body), *args, **kwargs)
 
         return with_body
 
@@ -61,7 +64,7 @@ async def chat(asked: schemas.ChatRequest) -> Response:
         "duration": elapsed_s(request.environ),
         "usage": _described(completion.usage),
     }
-    return _timed(payload, completion.timings)
+    return timed(payload, completion.timings)
 
 
 @blueprint.post("/api/llm/conversation")
@@ -73,7 +76,7 @@ async def conversation(asked: schemas.ChatRequest) -> Response:
     completion = await _complete(asked)
     reply = {"role": "assistant", "content": completion.text}
     payload = {"response": completion.text, "conversation": [*asked.messages, reply]}
-    return _timed(payload, completion.timings)
+    return timed(payload, completion.timings)
 
 
 @blueprint.post("/api/llm/batch")
@@ -81,21 +84,33 @@ async def conversation(asked: schemas.ChatRequest) -> Response:
 @takes(schemas.batch_request)
 @async_route
 async def batch(asked: schemas.BatchRequest) -> Response:
-    """Many questions at once, `limit` at a time; an error stays with its own item."""
+    """Many questions at once, `limit` at a time; an error stays with its own item.
+
+    `durations` says of each item how long after the request's arrival it was answered, in seconds.
+    """
     spent: list[Timings] = []
+    durations = [0.0] * len(asked.prompts)
 
     async def answer(index: int) -> dict[str, Any]:
         try:
             completion = await _complete(schemas.batch_item(asked, index))
         except Exception as error:  # noqa: BLE001 - whatever it is, it stays with its item
             return {"ok": False, "error": report(error)}
+        finally:
+            durations[index] = elapsed_s(request.environ)
         if completion.timings is not None:
             spent.append(completion.timings)
         return {"ok": True, "response": completion.text}
 
     results = await gather_with_limit(map(answer, range(len(asked.prompts))), limit=asked.limit)
     return _with_server_timing(
-        json_response({"results": results, "total_duration": elapsed_s(request.environ)}),
+        json_response(
+            {
+                "results": results,
+                "durations": durations,
+                "total_duration": elapsed_s(request.environ),
+            }
+        ),
         # The calls ran side by side, so these are sums over them, as CPU seconds are over cores.
         queue_s=sum(timings.queue_s for timings in spent),
         upstream_s=sum(timings.upstream_s for timings in spent),
@@ -129,8 +144,10 @@ def _stream(asked: schemas.ChatRequest) -> Response:
 def _deltas(asked: schemas.ChatRequest, connection: socket | None) -> Iterator[Delta]:
     client = _client()
     if connection is None or not AsyncConfig.is_async_enabled():
+        # Piece by piece: a thread that waits for the model itself cannot gather what comes.
         return client.stream(asked.messages)
-    return iterate_in_sync(until_reader_leaves(client.stream_async(asked.messages), connection))
+    deltas = until_reader_leaves(client.stream_async(asked.messages), connection)
+    return iterate_in_sync(gathered_text(deltas, current_application().writing_times.flush_s))
 
 
 def _plain_text(chunks: Iterable[bytes]) -> Response:
@@ -157,7 +174,7 @@ def _described(usage: Usage | None) -> dict[str, int] | None:
     }
 
 
-def _timed(payload: Mapping[str, Any], timings: Timings | None) -> Response:
+def timed(payload: Mapping[str, Any], timings: Timings | None) -> Response:
     """A response whose Server-Timing says where its time went."""
     spent = timings or Timings()
     overhead_s = max(0.0, elapsed_s(request.environ) - spent.queue_s - spent.upstream_s)

@@ -3,14 +3,18 @@
 from flask import Blueprint, Response
 
 from xwe.web.application import current_application
+from xwe.web.identity import current_user
 from xwe.web.rendering import render_page
+from xwe.web.routes import chat_pages
 
 blueprint = Blueprint("pages", __name__)
 
 
 @blueprint.get("/")
 def chat() -> Response:
-    """Ask the model, watch the answer come."""
+    """Ask the model, watch the answer come; for who is signed in, their chats."""
+    if current_user() is not None:
+        return chat_pages.chats()
     return _page("chat.html")
 
 
@@ -24,6 +28,12 @@ def plain_stream() -> Response:
 def playground() -> Response:
     """Several users one after another, and all at once: measured side by side."""
     return _page("playground.html")
+
+
+@blueprint.get("/tools")
+def tools() -> Response:
+    """A question with tools in each mode, as a timeline: what ran when, measured and computed."""
+    return _page("tools.html")
 
 
 @blueprint.get("/system")

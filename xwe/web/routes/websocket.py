@@ -10,10 +10,15 @@ A client says, each with an `id` of its choice that comes back in the reply:
 
 What is wrong with a message is an `error` in reply; the connection stays. Many answers can be read
 over one connection at the same time.
+
+A connection outlives the request that opened it, and may outlive the sign-in: who opened it is
+asked for again whenever something is wanted, and at each heartbeat. One who has been signed out, or
+whose token or account is gone, is told goodbye with the code 1008.
 """
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +26,22 @@ import orjson
 from flask import Blueprint, Response, request
 from websockets.frames import CloseCode
 
-from xwe.errors import InvalidRequestError, SaturatedError, StreamGapError
+from xwe.errors import (
+    DatabaseUnavailableError,
+    InvalidRequestError,
+    SaturatedError,
+    StreamGapError,
+    UnauthorizedError,
+)
 from xwe.streams.live_stream import LiveStream, StreamReader
+from xwe.streams.live_streams import NOBODY
 from xwe.web import schemas
 from xwe.web.application import Application, calls_model, current_application
 from xwe.web.bodies import parse_object
 from xwe.web.errors import report
-from xwe.web.routes.generations import OWNER, begin_asked
+from xwe.web.identity import Credentials, body_limit, stream_owner
+from xwe.web.routes.generations import begin_asked
+from xwe.web.stream_places import Place
 from xwe.web.websocket import WebSocket, WebSocketResponse, event_frame
 
 if TYPE_CHECKING:
@@ -38,6 +52,8 @@ blueprint = Blueprint("websocket", __name__)
 # As many as a browser has tabs; more would let one connection take all places for answers.
 MAX_STREAMS = 32
 
+SIGNED_OUT = "The sign-in has ended."
+
 _LARGEST_NUMBER = 10**9
 
 
@@ -45,26 +61,80 @@ _LARGEST_NUMBER = 10**9
 @calls_model
 def converse() -> Response:
     """Upgrade to a WebSocket. It holds a thread, so there are as many places as for streams."""
-    app = current_application()
-    app.stream_places.enter_blocking(0)
+    app, owner = current_application(), stream_owner()
+    place = app.stream_places.take(owner)
     try:
         websocket = WebSocket(
             request.environ,
             heartbeat_s=app.writing_times.heartbeat_s,
-            max_bytes=app.settings.server.max_body_bytes,
+            max_bytes=body_limit(),
         )
     except BaseException:
-        app.stream_places.leave()
+        place.leave()
         raise
-    dialogue = Dialogue(app, websocket)
+    caller = Caller(app, owner, Credentials.shown())
+    dialogue = Dialogue(app, websocket, caller, place)
     return WebSocketResponse(websocket, dialogue.run, dialogue.close)
+
+
+class Caller:
+    """Who opened a connection, and whether they still are who they were.
+
+    Args:
+        app: that knows its accounts.
+        owner: `stream_owner()`'s word; nobody stays nobody, and is not asked for again.
+        credentials: what they showed.
+    """
+
+    def __init__(self, app: Application, owner: str, credentials: Credentials) -> None:
+        self.owner = owner
+        self._credentials = credentials
+        self._accounts = app.services.accounts
+        self._every_s = app.writing_times.heartbeat_s
+        self._asked_at = time.monotonic()
+
+    def confirm(self) -> None:
+        """Ask for them again.
+
+        Raises:
+            UnauthorizedError: they are no longer signed in.
+            DatabaseUnavailableError: it cannot be told now.
+        """
+        if self.owner == NOBODY:
+            return
+        self._asked_at = time.monotonic()
+        identity = self._credentials.identity(self._accounts)
+        if identity is None or str(identity.account.id) != self.owner:
+            raise UnauthorizedError
+
+    def confirm_now_and_then(self) -> None:
+        """Ask for them again if that was a heartbeat ago.
+
+        Raises:
+            UnauthorizedError: they are no longer signed in.
+        """
+        if self.due_in_s() == 0:
+            # Nobody can be signed out either while the database is away.
+            with suppress(DatabaseUnavailableError):
+                self.confirm()
+
+    def due_in_s(self) -> float | None:
+        """When it will have been a heartbeat; None for never."""
+        if self.owner == NOBODY:
+            return None
+        return max(0.0, self._asked_at + self._every_s - time.monotonic())
 
 
 class Dialogue:
     """What is said over one connection; on the connection's thread."""
 
-    def __init__(self, app: Application, websocket: WebSocket) -> None:
+    def __init__(
+        self, app: Application, websocket: WebSocket, caller: Caller, place: Place
+    ) -> None:
         self._app = app
+        self._caller = caller
+        self._owner = caller.owner
+        self._place = place
         self._websocket = websocket
         self._readers: dict[str, StreamReader] = {}
         # Those that have nothing to read until they say so.
@@ -78,16 +148,29 @@ class Dialogue:
         Raises:
             ConnectionError: the client did.
         """
-        while not (self._app.is_draining and not self._readers):
-            is_waiting = len(self._asleep) == len(self._readers)
-            replies = []
-            for message in self._websocket.receive(None if is_waiting else 0):
-                replies += self._reply(message)
-            news = self._news()
-            self._websocket.send([*replies, *news])
-            if news:
-                time.sleep(self._app.writing_times.flush_s)  # what comes meanwhile goes out at once
-        self._websocket.say_goodbye(CloseCode.GOING_AWAY)
+        try:
+            while not (self._app.is_draining and not self._readers):
+                self._take_turns()
+        except UnauthorizedError:
+            self._websocket.say_goodbye(CloseCode.POLICY_VIOLATION, SIGNED_OUT)
+        else:
+            self._websocket.say_goodbye(CloseCode.GOING_AWAY)
+
+    def _take_turns(self) -> None:
+        """Listen, until there is something to say, and say it.
+
+        Raises:
+            UnauthorizedError: who opened the connection is no longer signed in.
+        """
+        is_waiting = len(self._asleep) == len(self._readers)
+        replies = []
+        for message in self._websocket.receive(self._caller.due_in_s() if is_waiting else 0):
+            replies += self._reply(message)
+        self._caller.confirm_now_and_then()
+        news = self._news()
+        self._websocket.send([*replies, *news])
+        if news:
+            time.sleep(self._app.writing_times.flush_s)  # what comes meanwhile goes out at once
 
     def close(self) -> None:
         """Leave everything and give the place back."""
@@ -96,7 +179,7 @@ class Dialogue:
             reader.close()
         if self._subscription is not None:
             self._subscription.close()
-        self._app.stream_places.leave()
+        self._place.leave()
 
     # --- what the client says ---
 
@@ -105,6 +188,8 @@ class Dialogue:
         try:
             said = parse_object(message.encode())
             answer = self._obey(said)
+        except UnauthorizedError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the connection stays
             answer = {"type": "error", "error": report(error)}
         if answer is None:
@@ -124,14 +209,17 @@ class Dialogue:
         return obey(self, said)
 
     def _chat(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        self._caller.confirm()
         asked = schemas.socket_chat_request(said)
         self._refuse_too_many()
-        stream = begin_asked(self._app.services, asked)
+        self._app.services.limits.take_request(self._owner)
+        stream = begin_asked(self._app.services, asked, self._owner)
         self._read(stream, 0)
         return {"type": "started", "stream": stream.stream_id}
 
     def _rejoin(self, said: Mapping[str, Any]) -> dict[str, Any]:
-        stream = self._app.services.streams.find(_stream_of(said), OWNER)
+        self._caller.confirm()
+        stream = self._app.services.streams.find(_stream_of(said), self._owner)
         after = said.get("after", 0)
         if type(after) is not int or not 0 <= after < _LARGEST_NUMBER:
             raise InvalidRequestError("after must be an event's number.", field="after")
@@ -141,12 +229,14 @@ class Dialogue:
         return {"type": "started", "stream": stream.stream_id}
 
     def _stop(self, said: Mapping[str, Any]) -> None:
-        self._app.services.streams.stop(_stream_of(said), OWNER)
+        self._caller.confirm()
+        self._app.services.streams.stop(_stream_of(said), self._owner)
 
     def _subscribe(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        self._caller.confirm()
         if self._subscription is None:
             notifications = self._app.services.notifications
-            self._subscription = notifications.subscribe(OWNER, self._websocket.wake)
+            self._subscription = notifications.subscribe(self._owner, self._websocket.wake)
         return {"type": "subscribed"}
 
     def _ping(self, _: Mapping[str, Any]) -> dict[str, Any]:

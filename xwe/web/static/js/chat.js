@@ -1,30 +1,35 @@
 // The chat: questions, live answers, and a conversation that lives as long as the tab.
 
+import { markTitle } from "./background.js";
 import { Composer } from "./composer.js";
-import { copy } from "./clipboard.js";
+import { copiesFrom } from "./copying.js";
 import { Follow } from "./follow.js";
 import { LiveAnswer } from "./live_answer.js";
 import { recall, remember } from "./memory.js";
-import { AnswerError } from "./server.js";
+import "./model_dialog.js";
+import { AnswerError, asAnswerError } from "./server.js";
 import { say } from "./texts.js";
+import { toast } from "./toasts.js";
 import { Turn } from "./turn.js";
 
 const CONVERSATION = "xwe.conversation";
 const HISTORY_TURNS = 20; // what a model is reminded of; a longer past costs more than it helps
-const COPIED_FOR_MS = 1600;
+// Events that a reader who is above is told of.
+const NEWS = new Set(["text-delta", "reasoning-delta", "finish", "abort", "error"]);
 const SAVE_EVERY_MS = 500; // a crash may cost that much; leaving the page costs nothing
 
 const byId = (id) => document.getElementById(id);
 const log = byId("log");
 const status = byId("status");
 const follow = new Follow(byId("scroll"), log, byId("newest"));
-const title = document.title;
 
 let turns = [];
 let running = null; // {turn, live} of the answer that is coming
 let saving = 0;
+let takeOfferBack = () => {};
 
 const composer = new Composer({
+  draft: "xwe.draft",
   form: byId("composer"),
   field: byId("prompt"),
   send: byId("send"),
@@ -34,6 +39,7 @@ const composer = new Composer({
 });
 
 function open(prompt) {
+  takeOfferBack();
   const turn = new Turn(log, prompt, () => again(turn));
   begin(turn);
 }
@@ -43,25 +49,44 @@ function begin(turn) {
   showConversation(true);
   turn.begin();
   const live = new LiveAnswer({}, (lost) => connectionChanged(turn, lost));
-  show(turn, live, live.begin({ message: turn.prompt, messages: history(turn) }));
+  read(turn, live, live.begin({ message: turn.prompt, messages: history(turn) }));
 }
 
 /** Ask once more; what came after the old answer was said to it, so it goes. */
 function again(turn) {
   abandon();
+  const before = turns.map((each) => each.saved);
   const later = turns.splice(turns.indexOf(turn));
   for (const gone of later.slice(1)) gone.remove();
+  if (later.length > 1) offerUndo("shortened", before);
   begin(turn);
 }
 
 /** Nobody waits for the running answer any more. */
 function abandon() {
-  running?.live.stop();
-  running?.live.leave();
+  if (!running) return;
+  const { turn, live } = running;
   running = null;
+  live.stop();
+  live.leave();
+  turn.take({ type: "abort" });
+  composer.running = false;
 }
 
-async function show(turn, live, events) {
+/** What has just gone can be had back, until something new is asked. */
+function offerUndo(what, before) {
+  takeOfferBack();
+  const act = () => {
+    abandon();
+    show(before);
+    follow.toNewest();
+    save();
+    composer.focus();
+  };
+  takeOfferBack = toast(say(`chat.${what}`), { label: say("chat.undo"), act, stays: true });
+}
+
+async function read(turn, live, events) {
   const mine = { turn, live };
   running = mine;
   composer.running = true;
@@ -72,29 +97,36 @@ async function show(turn, live, events) {
     for await (const event of events) {
       if (running !== mine) return;
       turn.accepted();
+      if (NEWS.has(event.type)) follow.news();
       await turn.take(event);
       saving ||= setTimeout(save, SAVE_EVERY_MS);
-      if (turn.isOver) break;
+      if (!turn.isOver) continue;
+      release(mine); // now, and not once its connection is closed: the reader may go on
+      break;
     }
     if (running === mine && !turn.isOver) turn.failed(new AnswerError("interrupted"));
   } catch (error) {
     if (running !== mine) return;
-    if (!(error instanceof AnswerError)) console.error(error);
-    turn.failed(error instanceof AnswerError ? error : new AnswerError("internal"));
+    turn.failed(asAnswerError(error));
+    // As it is, it can never be sent: it is there again to be shortened.
+    if (error.code === "too_large" && !composer.text) composer.write(turn.prompt);
   } finally {
-    if (running === mine) {
-      running = null;
-      composer.running = false;
-      announceEnd(turn);
-      save();
-    }
+    release(mine);
   }
+}
+
+function release(reading) {
+  if (running !== reading) return;
+  running = null;
+  composer.running = false;
+  announceEnd(reading.turn);
+  save();
 }
 
 function announceEnd(turn) {
   const said = { complete: `${say("answered")} ${turn.text}`, stopped: say("stopped") };
   status.textContent = said[turn.state] ?? ""; // an error block announces itself
-  if (document.hidden) document.title = `● ${title}`;
+  markTitle();
 }
 
 function connectionChanged(turn, lost) {
@@ -127,14 +159,20 @@ function save() {
   remember(CONVERSATION, JSON.stringify({ turns: turns.map((turn) => turn.saved), live }));
 }
 
-function restore() {
-  const saved = JSON.parse(recall(CONVERSATION) ?? '{"turns": []}');
-  turns = saved.turns.map((each) => {
+/** Show these turns, as they were saved, and no others. */
+function show(saved) {
+  log.replaceChildren();
+  turns = saved.map((each) => {
     const turn = Turn.restore(log, each, () => again(turn));
     return turn;
   });
   showConversation(turns.length > 0);
-  follow.toNewest();
+}
+
+function restore() {
+  const saved = JSON.parse(recall(CONVERSATION) ?? '{"turns": []}');
+  show(saved.turns);
+  if (turns.length > 0) follow.toNewest();
   const last = turns.at(-1);
   if (!last || last.isOver) return;
   if (!saved.live?.id) {
@@ -142,15 +180,14 @@ function restore() {
     return;
   }
   const live = new LiveAnswer(saved.live, (lost) => connectionChanged(last, lost));
-  show(last, live, live.resume());
+  read(last, live, live.resume());
 }
 
 byId("new-chat").addEventListener("click", () => {
   abandon();
-  composer.running = false;
-  turns = [];
-  log.replaceChildren();
-  showConversation(false);
+  offerUndo("cleared", turns.map((turn) => turn.saved));
+  show([]);
+  byId("scroll").scrollTop = 0;
   save();
   composer.focus();
 });
@@ -162,35 +199,13 @@ for (const example of document.querySelectorAll(".example")) {
   });
 }
 
-for (const opener of [byId("about-model"), byId("how-real")]) {
-  opener?.addEventListener("click", () => byId("model-dialog").showModal());
-}
-
-byId("model-dialog").addEventListener("click", (event) => {
-  if (event.target === event.currentTarget) event.currentTarget.close(); // the veil
-});
-
 document.addEventListener("keydown", (event) => {
   const elsewhere = byId("model-dialog").open || byId("rail").matches(":popover-open");
   if (event.key === "Escape" && !event.isComposing && !elsewhere) running?.live.stop();
 });
 
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) document.title = title;
-});
-
 addEventListener("pagehide", save);
 
-log.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-do^=copy]");
-  if (!button) return;
-  const source =
-    button.dataset.do === "copy-code"
-      ? button.closest("figure").querySelector("code").textContent
-      : turns.find((turn) => turn.owns(button)).text;
-  await copy(source);
-  button.dataset.done = "";
-  setTimeout(() => delete button.dataset.done, COPIED_FOR_MS);
-});
+copiesFrom(log, (button) => turns.find((turn) => turn.owns(button)).text);
 
 restore();

@@ -1,16 +1,19 @@
 // Where a question is written: grows with its text, keeps the draft, minds the input method.
 
-import { recall, remember } from "./memory.js";
-
-const DRAFT = "xwe.draft";
+import { tab } from "./memory.js";
 
 export class Composer {
   #field;
   #send;
   #stop;
   #running = false;
+  #draft;
+  #memory;
 
-  constructor({ form, field, send, stop, onSend, onStop }) {
+  /** `draft` is the name under which `memory` keeps an unsent text. */
+  constructor({ draft, memory = tab, form, field, send, stop, onSend, onStop }) {
+    this.#draft = draft;
+    this.#memory = memory;
     this.#field = field;
     this.#send = send;
     this.#stop = stop;
@@ -19,7 +22,7 @@ export class Composer {
       event.preventDefault();
       const prompt = field.value.trim();
       if (!prompt || this.#running) return;
-      this.#write("");
+      this.write("");
       onSend(prompt);
     });
     field.addEventListener("keydown", (event) => {
@@ -32,7 +35,8 @@ export class Composer {
     });
     field.addEventListener("input", () => this.#changed());
     stop.addEventListener("click", onStop);
-    this.#write(recall(DRAFT) ?? "");
+    // What was typed before this script had loaded is newer than any draft.
+    this.write(field.value || (memory.recall(draft) ?? ""));
   }
 
   /** While an answer comes, the way to send is the way to stop. */
@@ -44,18 +48,22 @@ export class Composer {
     if (hadFocus) this.focus();
   }
 
+  get text() {
+    return this.#field.value;
+  }
+
   focus() {
     this.#field.focus({ preventScroll: true });
   }
 
-  #write(text) {
+  write(text) {
     this.#field.value = text;
     this.#changed();
   }
 
   #changed() {
     const field = this.#field;
-    remember(DRAFT, field.value);
+    this.#memory.remember(this.#draft, field.value);
     this.#send.disabled = !field.value.trim();
     field.style.blockSize = "auto";
     field.style.blockSize = `${field.scrollHeight}px`;

@@ -7,6 +7,7 @@ export class Follow {
   #content;
   #button;
   #following = true;
+  #top = 0; // where it was scrolled to when it was last looked at
 
   constructor(scroll, content, button) {
     this.#scroll = scroll;
@@ -21,21 +22,43 @@ export class Follow {
   toNewest() {
     this.#following = true;
     this.#button.hidden = true;
-    this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    this.#moveTo(this.#scroll.scrollHeight);
+  }
+
+  /** Something new has come: who reads above is told. */
+  news() {
+    if (!this.#following) this.#button.hidden = false;
+  }
+
+  /** Have `change` put something above, and leave the reader with the line that they read. */
+  keepPlace(change) {
+    const below = this.#scroll.scrollHeight - this.#scroll.scrollTop;
+    change();
+    this.#moveTo(this.#scroll.scrollHeight - below);
   }
 
   get #distance() {
     return this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight;
   }
 
-  #look() {
-    this.#following = this.#distance < NEAR;
-    if (this.#following) this.#button.hidden = true;
+  #moveTo(top) {
+    this.#scroll.scrollTop = top;
+    this.#top = this.#scroll.scrollTop;
   }
 
+  // The event comes late: what was at the end when it was scrolled there may have grown since. Who
+  // leaves the end scrolls upward.
+  #look() {
+    const top = this.#scroll.scrollTop;
+    if (this.#distance < NEAR) this.#following = true;
+    else if (top < this.#top) this.#following = false;
+    if (this.#following) this.#button.hidden = true;
+    this.#top = top;
+  }
+
+  // What grows may be the composer, or a part that the reader has opened: that is no news.
   #grow() {
     if (!this.#content.hasChildNodes()) return;
-    if (this.#following) this.#scroll.scrollTop = this.#scroll.scrollHeight;
-    else this.#button.hidden = this.#distance < NEAR;
+    if (this.#following) this.#moveTo(this.#scroll.scrollHeight);
   }
 }

@@ -4,14 +4,18 @@
 import { AnswerError, ask, post } from "./server.js";
 import { readEvents } from "./sse.js";
 
-// The server says something every 15 s; a connection that is silent for longer is dead.
-const LONGEST_SILENCE_MS = 40_000;
+// The server says something at each heartbeat; a connection that is silent for longer is dead.
+const HEARTBEAT_MS = Number(document.documentElement.dataset.heartbeat) * 1000;
+const LONGEST_SILENCE_MS = HEARTBEAT_MS + 5_000;
+// An answer that was put together anew begins at once: then it is not known yet whether it goes on.
+const FOUND_AFTER_MS = 300;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
 const GIVE_UP_AFTER_MS = 120_000;
 // How long the server's word that it has stopped is waited for.
 const STOP_MS = 2_000;
 
+const ENDS = new Set(["finish", "abort", "error", "data-shutdown"]);
 // What may be different a moment later.
 const PASSING = new Set(["unreachable", "saturated", "draining"]);
 
@@ -25,6 +29,11 @@ export class LiveAnswer {
   #stopping = false;
   #left = false;
   #onConnection;
+  #isLost = false;
+  #isBehind = false;
+  #finding = 0;
+  #chars = 0; // of the answer as it is read now
+  #most = 0; // that were read before it was put together anew
 
   constructor({ id = null, after = 0 } = {}, onConnection = () => {}) {
     Object.assign(this, { id, after, requestId: null });
@@ -32,10 +41,10 @@ export class LiveAnswer {
   }
 
   /** Ask, and read the answer's events: `{type, …}`. */
-  async *begin(question) {
+  async *begin(question, address = "/api/llm/stream") {
     let response;
     try {
-      response = await this.#open(() => post("/api/llm/stream", question, this.#options()));
+      response = await this.#open(() => post(address, question, this.#options()));
     } catch (error) {
       if (this.#stopping) return yield* this.#ended();
       throw error;
@@ -67,9 +76,13 @@ export class LiveAnswer {
   async *#follow(response) {
     for (;;) {
       response ??= await this.#rejoin();
-      if (response === null) return yield* this.#ended();
+      if (response === null) {
+        this.#tell(false);
+        return yield* this.#ended();
+      }
       try {
         for await (const event of this.#read(response)) {
+          this.#keepTrack(event);
           yield event;
           if (event.type === "done") return;
         }
@@ -83,6 +96,26 @@ export class LiveAnswer {
 
   async *#ended() {
     if (this.#stopping) yield { type: "abort" };
+  }
+
+  // Another process that tells an answer anew may not know how it goes on: who makes it may be dead.
+  // It is found again once there is more of it than before.
+  #keepTrack(event) {
+    if (event.type === "start") {
+      [this.#most, this.#chars] = [Math.max(this.#most, this.#chars), 0];
+      this.#isBehind = this.#most > 0;
+    } else if (event.type === "text-delta") {
+      this.#chars += event.delta.length;
+    }
+    if (ENDS.has(event.type) || this.#chars > this.#most) this.#isBehind = false;
+    this.#tell(this.#isBehind);
+  }
+
+  #tell(isLost) {
+    clearTimeout(this.#finding);
+    if (isLost === this.#isLost) return;
+    this.#isLost = isLost;
+    this.#onConnection(isLost);
   }
 
   async *#read(response) {
@@ -108,14 +141,16 @@ export class LiveAnswer {
   /** The answer from where we were, as soon as it can be had; null when nobody wants it any more. */
   async #rejoin() {
     const until = performance.now() + GIVE_UP_AFTER_MS;
-    this.#onConnection(true);
+    this.#tell(true);
     try {
       for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
         if (this.#left || this.#stopping) return null;
         try {
           const headers = { "Last-Event-ID": String(this.after) };
           const address = `/api/generations/${this.id}/events`;
-          return await this.#open(() => ask(address, { headers, ...this.#options() }));
+          const response = await this.#open(() => ask(address, { headers, ...this.#options() }));
+          this.#finding = setTimeout(() => this.#tell(this.#isBehind), FOUND_AFTER_MS);
+          return response;
         } catch (error) {
           if (this.#left) return null;
           if (!PASSING.has(error.code)) throw error;
@@ -123,8 +158,9 @@ export class LiveAnswer {
         }
         await this.#pause(pause);
       }
-    } finally {
-      this.#onConnection(false);
+    } catch (error) {
+      this.#tell(false);
+      throw error;
     }
   }
 

@@ -1,20 +1,19 @@
-// A small subset of Markdown as DOM nodes. A model's text never becomes HTML: every word of it is
-// put in as text, and a link may lead to http(s) only. What is not of the subset shows as written.
+// Markdown as DOM nodes. A model's text never becomes HTML: every word of it is put in as text, a
+// link may lead to the web and to mail only, and a picture is a link, which nobody follows unasked.
 
-const FENCE = /^ {0,3}(```+|~~~+)\s*([^\s`]*)/;
-const HEADING = /^ {0,3}(#{1,6})\s+(.+?)\s*#*\s*$/;
-const RULE = /^ {0,3}([-*_])( *\1){2,}\s*$/;
-const BULLET = /^\s{0,6}[-*+•]\s+(.*)$/;
-const NUMBER = /^\s{0,6}(\d{1,9})[.)、]\s*(.*)$/;
-const QUOTE = /^ {0,3}>\s?(.*)$/;
+import { Blocks } from "./markdown_syntax.js";
 
-const INLINE = /(`+)(.+?)\1(?!`)|\*\*(?=\S)(.+?)(?<=\S)\*\*|\*(?=[^\s*])([^*\n]*?[^\s*])\*|(?<!!)\[([^\]\n]+)\]\((https?:\/\/[^\s)]+)\)/g;
+const SCHEMES = new Set(["http:", "https:", "mailto:"]);
+const FLOWS = new Set(["UL", "OL", "LI", "P", "BLOCKQUOTE"]);
+const HIGHEST_HEADING = 4;
 
 /** Shows a growing text; only the blocks that have changed are drawn again. */
 export class MarkdownView {
   #root;
   #codeTemplate;
+  #blocks = new Blocks();
   #shown = [];
+  #end = null;
 
   constructor(root, codeTemplate) {
     this.#root = root;
@@ -22,126 +21,138 @@ export class MarkdownView {
   }
 
   show(text) {
-    const blocks = split(text);
-    blocks.forEach((block, index) => {
+    const tokens = this.#blocks.read(text).filter((token) => token.type !== "space");
+    tokens.forEach((token, index) => {
       const shown = this.#shown[index];
-      if (shown?.kind === block.kind && shown.source === block.source) return;
+      if (shown?.token === token || (shown?.token.type === token.type && shown.token.raw === token.raw)) return;
       // A code block stays the same element, so that a scroll position in it survives.
-      const node = this.#draw(block, shown?.kind === "code" ? shown.node : null);
+      const node = this.#draw(token, shown?.token.type === "code" ? shown.node : null);
       if (!shown) this.#root.append(node);
       else if (shown.node !== node) shown.node.replaceWith(node);
-      this.#shown[index] = { kind: block.kind, source: block.source, node };
+      this.#shown[index] = { token, node };
     });
-    for (const gone of this.#shown.splice(blocks.length)) gone.node.remove();
+    for (const gone of this.#shown.splice(tokens.length)) gone.node.remove();
+    this.#markEnd();
   }
 
-  #draw(block, drawn) {
-    switch (block.kind) {
+  /** Where the next word will be, in the innermost block. */
+  #markEnd() {
+    let end = this.#root.lastElementChild;
+    while (end && FLOWS.has(end.tagName) && FLOWS.has(end.lastElementChild?.tagName)) end = end.lastElementChild;
+    if (end === this.#end) return;
+    this.#end?.classList.remove("prose-end");
+    end?.classList.add("prose-end");
+    this.#end = end;
+  }
+
+  #draw(token, drawn = null) {
+    switch (token.type) {
       case "code":
-        return this.#drawCode(block, drawn);
+        return this.#drawCode(token, drawn);
       case "heading":
-        return element(`h${Math.min(block.level + 1, 4)}`, block.lines[0]);
-      case "rule":
-        return document.createElement("hr");
-      case "bullets":
-        return list(document.createElement("ul"), block.lines);
-      case "numbers": {
-        const numbers = document.createElement("ol");
-        numbers.start = block.start;
-        return list(numbers, block.lines);
-      }
-      case "quote":
-        return element("blockquote", block.lines.join("\n"));
+        return element(`h${Math.min(token.depth + 1, HIGHEST_HEADING)}`, inline(token.tokens));
+      case "hr":
+        return element("hr");
+      case "list":
+        return this.#drawList(token);
+      case "blockquote":
+        return element("blockquote", this.#drawAll(token.tokens));
+      case "table":
+        return drawTable(token);
       default:
-        return element("p", block.lines.join("\n"));
+        return element("p", inline(token.tokens ?? [token]));
     }
   }
 
-  #drawCode(block, drawn) {
+  #drawAll(tokens) {
+    return tokens.filter((token) => token.type !== "space").map((token) => this.#draw(token));
+  }
+
+  #drawList(token) {
+    const node = element(token.ordered ? "ol" : "ul", token.items.map((item) => this.#drawItem(item)));
+    if (token.ordered && token.start !== "") node.start = token.start;
+    return node;
+  }
+
+  /** What stands in a line of an item is no paragraph, unless the item has several. */
+  #drawItem(item) {
+    const parts = item.tokens.flatMap((token) => {
+      if (token.type === "space") return [];
+      if (token.type === "text") return inline(token.tokens ?? [token]);
+      return token.type === "checkbox" ? inline([token]) : [this.#draw(token)];
+    });
+    return element("li", parts);
+  }
+
+  #drawCode(token, drawn) {
     const node = drawn ?? this.#codeTemplate.content.firstElementChild.cloneNode(true);
-    if (block.language) node.querySelector(".code-language").textContent = block.language;
-    node.querySelector("code").textContent = block.lines.join("\n");
+    const [language] = (token.lang ?? "").split(/\s/);
+    if (language) node.querySelector(".code-language").textContent = language;
+    node.querySelector("code").textContent = token.text;
     return node;
   }
 }
 
-/** The text as blocks: `{kind, lines, source}` and what belongs to the kind. */
-function split(text) {
-  const blocks = [];
-  let open = null;
-  const begin = (kind, more = {}) => blocks.push((open = { kind, lines: [], ...more }));
-  const proceed = (kind, line, more) => {
-    if (open?.kind !== kind) begin(kind, more);
-    open.lines.push(line);
-  };
+function drawTable(token) {
+  const row = (name, cells) =>
+    element("tr", cells.map((cell) => {
+      const node = element(name, inline(cell.tokens));
+      if (cell.align) node.dataset.align = cell.align;
+      return node;
+    }));
+  const table = element("table", [
+    element("thead", [row("th", token.header)]),
+    element("tbody", token.rows.map((cells) => row("td", cells))),
+  ]);
+  const place = element("div", [table]);
+  place.className = "wide-table";
+  place.tabIndex = 0; // what scrolls is reached by keyboard
+  return place;
+}
 
-  for (const line of text.replace(/\r\n?/g, "\n").split("\n")) {
-    const fence = FENCE.exec(line);
-    if (open?.kind === "code") {
-      if (fence && !fence[2] && fence[1].startsWith(open.fence)) open = null;
-      else open.lines.push(line);
-      continue;
-    }
-    let match;
-    if (fence) begin("code", { fence: fence[1], language: fence[2] });
-    else if (!line.trim()) open = null;
-    else if ((match = HEADING.exec(line))) {
-      begin("heading", { level: match[1].length });
-      open.lines.push(match[2]);
-      open = null;
-    } else if (RULE.test(line)) {
-      begin("rule");
-      open = null;
-    } else if ((match = BULLET.exec(line))) joined(blocks, "bullets", proceed, match[1]);
-    else if ((match = NUMBER.exec(line))) joined(blocks, "numbers", proceed, match[2], { start: Number(match[1]) });
-    else if ((match = QUOTE.exec(line))) proceed("quote", match[1]);
-    else if (open?.kind === "bullets" || open?.kind === "numbers") {
-      open.lines[open.lines.length - 1] += `\n${line.trim()}`;
-    } else proceed("paragraph", line);
-  }
-  for (const block of blocks) block.source = [block.language, ...block.lines].join("\n");
-  return blocks;
+function inline(tokens) {
+  return tokens.map(span);
+}
 
-  // An empty line between two items does not end their list.
-  function joined(all, kind, go, line, more) {
-    if (!open && all.at(-1)?.kind === kind) open = all.at(-1);
-    go(kind, line, more);
+function span(token) {
+  switch (token.type) {
+    case "strong":
+    case "em":
+    case "del":
+      return element(token.type, inline(token.tokens));
+    case "codespan":
+      return element("code", [token.text]);
+    case "br":
+      return element("br");
+    case "checkbox":
+      return token.checked ? "☑ " : "☐ ";
+    case "link":
+      return link(token, inline(token.tokens));
+    case "image":
+      return link(token, [token.text || token.href]);
+    case "escape":
+      return token.text;
+    default:
+      return token.tokens ? element("span", inline(token.tokens)) : (token.text ?? token.raw);
   }
 }
 
-function list(node, items) {
-  node.append(...items.map((item) => element("li", item)));
+function link(token, words) {
+  if (!leadsSomewhere(token.href)) return token.raw;
+  const node = element("a", words);
+  for (const within of node.querySelectorAll("a")) within.replaceWith(...within.childNodes);
+  node.href = token.href;
+  node.rel = "noopener noreferrer nofollow";
+  node.target = "_blank";
   return node;
 }
 
-function element(name, source) {
+function leadsSomewhere(address) {
+  return URL.canParse(address) && SCHEMES.has(new URL(address).protocol);
+}
+
+function element(name, content = []) {
   const node = document.createElement(name);
-  node.append(...inline(source));
+  node.append(...content);
   return node;
-}
-
-function inline(source) {
-  const nodes = [];
-  let from = 0;
-  for (const match of source.matchAll(INLINE)) {
-    nodes.push(source.slice(from, match.index), span(match));
-    from = match.index + match[0].length;
-  }
-  nodes.push(source.slice(from));
-  return nodes.filter((node) => node !== "");
-}
-
-function span([, , code, strong, emphasis, label, address]) {
-  if (code !== undefined) {
-    const node = document.createElement("code");
-    node.textContent = code;
-    return node;
-  }
-  if (strong !== undefined) return element("strong", strong);
-  if (emphasis !== undefined) return element("em", emphasis);
-  const link = element("a", label);
-  link.href = address;
-  link.rel = "noopener noreferrer nofollow";
-  link.target = "_blank";
-  return link;
 }

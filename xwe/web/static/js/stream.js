@@ -1,7 +1,7 @@
 // The plain text page: a question, and the pieces of its answer.
 
 import { readPlainText } from "./plain_stream.js";
-import { AnswerError } from "./server.js";
+import { asAnswerError } from "./server.js";
 import { number, say, seconds } from "./texts.js";
 import { trouble } from "./trouble.js";
 
@@ -42,9 +42,7 @@ async function read() {
     if (controller.signal.aborted) {
       figures.textContent = say("stream.stopped", { characters: characters() });
     } else {
-      if (!(error instanceof AnswerError)) console.error(error);
-      const known = error instanceof AnswerError ? error : new AnswerError("internal");
-      byId("trouble").append(trouble(known, read));
+      byId("trouble").append(trouble(asAnswerError(error), read));
     }
   } finally {
     if (reading === controller) {

@@ -1,7 +1,7 @@
 // The system page: asks for the figures every few seconds, while somebody looks.
 
 import { Chart } from "./chart.js";
-import { AnswerError, ask } from "./server.js";
+import { asAnswerError, ask } from "./server.js";
 import { duration, explain, number, say, short } from "./texts.js";
 import { trouble } from "./trouble.js";
 
@@ -72,7 +72,7 @@ async function look() {
     pulse(paused ? "paused" : "live");
     timer = setTimeout(look, EVERY_MS);
   } catch (error) {
-    fail(error instanceof AnswerError ? error : new AnswerError("unreachable"));
+    fail(asAnswerError(error, "unreachable"));
   } finally {
     asking = false;
   }

@@ -18,6 +18,14 @@ export function say(name, fields = {}) {
   return text.replace(/\{(\w+)\}/g, (_, field) => fields[field]);
 }
 
+/** The sentences of a text in both languages that are in the page's; all of one that has none. */
+export function inOurLanguage(text) {
+  const isChinese = (sentence) => /[\u4e00-\u9fff]/.test(sentence);
+  const sentences = text.split(/(?<=[.\u3002])\s+/);
+  const ours = sentences.filter((each) => isChinese(each) === locale.startsWith("zh"));
+  return (ours.length ? ours : sentences).join(" ");
+}
+
 /** Title and advice for an error's code; for a code that is new to this page, the general ones. */
 export function explain(code) {
   const known = texts.errors[code];
@@ -45,4 +53,14 @@ export function duration(value) {
 /** A time of day. */
 export function clock(secondsSinceEpoch) {
   return new Date(secondsSinceEpoch * 1000).toLocaleTimeString(locale);
+}
+
+/** When something was: the time for today, the date for an earlier day. */
+export function when(timestamp) {
+  const [at, today] = [new Date(timestamp), new Date()];
+  if (at.toDateString() === today.toDateString()) {
+    return at.toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" });
+  }
+  const year = at.getFullYear() === today.getFullYear() ? undefined : "numeric";
+  return at.toLocaleDateString(locale, { year, month: "short", day: "numeric" });
 }

@@ -1,5 +1,6 @@
 // An error as a block of its own: what happened, what helps, and a way to try again.
 
+import { act } from "./forms.js";
 import { useToken } from "./server.js";
 import { explain, say } from "./texts.js";
 
@@ -17,9 +18,15 @@ export function trouble(error, onRetry) {
     .filter(Boolean)
     .join(" ");
   const retry = block.querySelector("[data-do=retry]");
-  retry.addEventListener("click", onRetry);
+  retry.addEventListener("click", () => act(retry, async () => onRetry()));
 
+  const link = block.querySelector("[data-do=sign-in]");
+  if (error.code === "signed_out") {
+    link.hidden = false;
+    link.target = "_blank"; // what was written stays on this page
+  }
   if (error.code === "unauthorized") {
+    link.hidden = false;
     const form = block.querySelector(".token-form");
     form.hidden = false;
     retry.hidden = true;
