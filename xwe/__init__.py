@@ -13,26 +13,37 @@ if TYPE_CHECKING:
     from xwe.core.concurrency.bridge import AsyncBridge, async_route, run_async_in_sync
     from xwe.core.concurrency.gather import gather_with_limit
     from xwe.core.nlp.llm_client import DeepSeek, LLMClient
+    from xwe.core.nlp.tools.agent import Agent
+    from xwe.core.nlp.tools.registry import ToolRegistry
+    from xwe.core.nlp.tools.tool import Tool, tool
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Agent",
     "AsyncBridge",
     "DeepSeek",
     "LLMClient",
+    "Tool",
+    "ToolRegistry",
     "__version__",
     "async_route",
     "gather_with_limit",
     "run_async_in_sync",
+    "tool",
 ]
 
 _HOMES = {
+    "Agent": "xwe.core.nlp.tools.agent",
     "AsyncBridge": "xwe.core.concurrency.bridge",
     "DeepSeek": "xwe.core.nlp.llm_client",
     "LLMClient": "xwe.core.nlp.llm_client",
+    "Tool": "xwe.core.nlp.tools.tool",
+    "ToolRegistry": "xwe.core.nlp.tools.registry",
     "async_route": "xwe.core.concurrency.bridge",
     "gather_with_limit": "xwe.core.concurrency.gather",
     "run_async_in_sync": "xwe.core.concurrency.bridge",
+    "tool": "xwe.core.nlp.tools.tool",
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: `xwe run`, `xwe mock`, `xwe config`.
+"""The command line: `xwe run`, `xwe mock`, `xwe db`, `xwe user`, `xwe jobs`, `xwe config`.
 
 A command's module is imported when the command is used, so that `xwe --help` is quick.
 """
@@ -14,6 +14,9 @@ _COMMANDS = {
     "run": ("xwe.cli.run", "run_command", "Serve the application."),
     "mock": ("xwe.mock.command", "mock_command", "Serve the built-in model."),
     "demo": ("xwe.cli.demo.command", "demo_command", "Measure what xwe changes, in half a minute."),
+    "db": ("xwe.cli.db", "db_command", "Make or update the database's tables."),
+    "user": ("xwe.cli.user", "user_command", "Make and manage accounts."),
+    "jobs": ("xwe.cli.jobs", "jobs_command", "Look at background work, and put it right."),
     "config": ("xwe.cli.config", "config_command", "Show every setting and where it comes from."),
 }
 _EXIT_UNUSABLE_SETTINGS = 2

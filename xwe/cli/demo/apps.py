@@ -48,7 +48,7 @@ def async_route_app(client: LLMClient, behaviour: Mapping[str, Any]) -> Flask:
 def bridge_app(client: LLMClient, behaviour: Mapping[str, Any]) -> Flask:
     """An `async def` view as it stands; the app is bridged as a whole."""
     app = _app()
-    AsyncBridge(app)  # type: ignore[arg-type] # Flask declares as methods what the bridge replaces
+    AsyncBridge(app)
 
     @app.post("/chat")
     async def chat() -> dict[str, str]:
