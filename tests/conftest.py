@@ -1,6 +1,8 @@
 """What every test gets: a clean environment, a model server on request, and a guard for leaks."""
 
+import asyncio
 import contextlib
+import contextvars
 import os
 import re
 import shutil
@@ -14,19 +16,42 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from xwe.core.concurrency import loop_thread
 from xwe.mock import MockServer
+
+pytest_plugins = ["databases"]
 
 # CI sets it, so that a missing service is a failure there and a skipped test elsewhere.
 REQUIRE_SERVICES = "XWE_REQUIRE_SERVICES"
 SERVICE_PORTS = {"postgresql": 5432, "redis": 6379}
 
 # The process keeps these for its life: the resident loop and what belongs to it.
-RESIDENT_THREADS = ("xwe-loop", "xwe-watchdog", "xwe-global", "asyncio_", "uvloop_", "MainThread")
-LEAK_GRACE_S = 3.0
+RESIDENT_THREADS = (
+    "xwe-loop",
+    "xwe-watchdog",
+    "xwe-global",
+    "xwe-database",
+    "asyncio_",
+    "uvloop_",
+    "MainThread",
+)
+LEAK_GRACE_S = 10.0
+BROWSERS = ("chromium-headless-shell", "chromium")
 LISTENING = "0A"  # as /proc/net/tcp has it
 
+# What must be as it was in the test's own context: Flask's contexts and our variables, except for
+# the two that every request sets anew and leaves to its thread.
+CONTEXT_VARIABLES = ("flask.", "xwe_")
+SET_BY_EVERY_REQUEST = {"xwe_request_id", "xwe_user_id"}
+
 _SETTINGS = re.compile(r"(LLM_|XWE_(?!REQUIRE_SERVICES)).*|[A-Z]+_API_KEY|HOST|PORT")
+
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("xwe", deadline=None)
+settings.load_profile("xwe")
 
 
 def pytest_configure() -> None:
@@ -44,7 +69,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _missing(item: pytest.Item) -> Iterator[str]:
-    if item.get_closest_marker("browser") and shutil.which("chromium") is None:
+    if item.get_closest_marker("browser") and not any(map(shutil.which, BROWSERS)):
         yield "chromium is not installed"
     for marker in item.iter_markers("service"):
         name = marker.args[0]
@@ -56,14 +81,49 @@ def _missing(item: pytest.Item) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def leak_guard() -> Iterator[None]:
-    """Fails a test that leaves a thread or a TCP socket behind."""
+    """Fails a test that leaves a thread, a TCP socket, a task of the loop or a context behind."""
     threads, sockets = set(threading.enumerate()), _sockets()
+    tasks, context = _resident_tasks(), _context()
     yield
     deadline = time.monotonic() + LEAK_GRACE_S
-    while left := [*_stray_threads(threads), *_stray_connections(sockets)]:
-        if time.monotonic() > deadline:
+    now = time.monotonic()
+    while left := [
+        *_stray_threads(threads),
+        *_stray_connections(sockets),
+        *(f"task {task.get_name()} of {task.get_coro()}" for task in _resident_tasks() - tasks),
+        *(f"{name} in the context" for name in _changed(context, _context())),
+    ]:
+        if now > deadline:
             pytest.fail("left behind: " + ", ".join(left))
         time.sleep(0.005)  # closing is somebody else's work by now, and nobody tells of its end
+        now = time.monotonic()  # before the look: what ends between the two is not left behind
+
+
+def _resident_tasks() -> set[asyncio.Task[object]]:
+    """What runs on the resident loop; nothing where there is none."""
+    resident = loop_thread._resident
+    if resident is None or resident.is_closed or resident.ident is None:
+        return set()
+    taken_in = threading.Event()
+    with contextlib.suppress(RuntimeError):  # closed in this very moment
+        resident.loop.call_soon_threadsafe(taken_in.set)
+        taken_in.wait(LEAK_GRACE_S)  # what has just been handed over is no task before
+    return {task for task in asyncio.all_tasks(resident.loop) if not task.done()}
+
+
+def _context() -> dict[str, object]:
+    """The values of the variables that a test must leave alone."""
+    return {
+        variable.name: value
+        for variable, value in contextvars.copy_context().items()
+        if variable.name.startswith(CONTEXT_VARIABLES) and variable.name not in SET_BY_EVERY_REQUEST
+    }
+
+
+def _changed(before: dict[str, object], after: dict[str, object]) -> list[str]:
+    """The variables whose value is another; one that has been reset is none."""
+    names = sorted(before.keys() | after.keys())
+    return [name for name in names if before.get(name) is not after.get(name)]
 
 
 def _stray_threads(known: set[threading.Thread]) -> list[str]:
@@ -163,6 +223,8 @@ def serve(
 
         def start(**environ: str) -> RunningApp:
             provider = {"LLM_PROVIDER": "mock", "LLM_BASE_URL": module_mock_server.base_url}
+            # All the people of a module's tests come from one address.
+            provider["XWE_REGISTRATIONS_PER_HOUR"] = "0"
             app = RunningApp(provider | environ, tmp_path_factory.mktemp("app"))
             running.callback(app.stop)
             return app

@@ -12,6 +12,7 @@ from playwright.sync_api import APIRequestContext, Browser, Page, sync_playwrigh
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 LOCALES = {"en-GB": "", "zh-CN": ".zh-CN"}
+SIZES = {"": {}, ".phone": {"width": 390, "height": 844}}
 QUESTIONS = {
     "en-GB": "Write a four-line poem about a bridge in the morning mist.",
     "zh-CN": "写一首四行小诗，写晨雾中的一座桥。",
@@ -25,39 +26,72 @@ def ask(page: Page, locale: str) -> None:
     page.press("#prompt", "Enter")
 
 
-def take(browser: Browser, url: str, locale: str) -> None:
-    page = new_page(browser, locale)
+def take(browser: Browser, url: str, locale: str, suffix: str, **size: int) -> None:
+    """What everybody sees."""
+    page = new_page(browser, locale, **size)
     page.goto(url)
     ask(page, locale)
     page.wait_for_selector(".prose blockquote")
     page.wait_for_timeout(SETTLED_MS * 2)
-    shoot(page, f"first-answer{LOCALES[locale]}")
+    shoot(page, f"first-answer{suffix}")
 
     page.goto(f"{url}/playground")
     page.click("#run")
     page.wait_for_selector("#figures:not([hidden])")
     page.mouse.move(0, 0)
-    shoot(page, f"playground{LOCALES[locale]}")
+    shoot(page, f"playground{suffix}")
 
     page.goto(f"{url}/stream")
     page.click("#read")
     page.wait_for_selector("#figures:not(:empty)")
     page.wait_for_selector("#read")
     page.mouse.move(0, 0)
-    shoot(page, f"stream{LOCALES[locale]}")
+    shoot(page, f"stream{suffix}")
+
+    page.goto(f"{url}/tools")
+    page.click("#empty button")
+    page.wait_for_selector("#verdict[data-state=measured]")
+    page.mouse.move(0, 0)
+    page.locator("#lab").evaluate("lab => lab.scrollIntoView()")
+    shoot(page, f"tools-lab{suffix}")
 
     page.goto(f"{url}/system")
     page.wait_for_selector("[data-state=shown]")
-    shoot(page, f"system{LOCALES[locale]}")
+    shoot(page, f"system{suffix}")
     page.context.close()
 
 
-def take_phone(browser: Browser, url: str) -> None:
-    page = new_page(browser, "zh-CN", width=390, height=844)
-    page.goto(url)
-    ask(page, "zh-CN")
-    page.wait_for_selector(".answer[data-state=complete]")
-    shoot(page, "phone")
+def take_signed_in(browser: Browser, url: str, locale: str, suffix: str, **size: int) -> None:
+    """Signing in, and what a person who has an account sees."""
+    page = new_page(browser, locale, **size)
+    page.goto(f"{url}/login")
+    shoot(page, f"login{suffix}")
+    page.fill("[name=username]", f"ada{suffix}".replace(".", "-"))
+    page.fill("[name=password]", "a good password")
+    page.click("button[value=register]")
+    page.wait_for_url(lambda address: "/login" not in address)
+    page.goto(f"{url}/characters")
+    page.wait_for_selector("#sample")
+    shoot(page, f"characters-empty{suffix}")
+    page.goto(f"{url}/characters/new")
+    shoot(page, f"character-new{suffix}")
+    page.goto(f"{url}/characters")
+    page.click("#sample")
+    page.wait_for_selector("#categories .category")
+    shoot(page, f"character-making{suffix}")
+    page.wait_for_selector("#making", state="hidden")
+    shoot(page, f"character{suffix}")
+    page.click("#chat")
+    page.wait_for_load_state("networkidle")
+    ask(page, locale)
+    page.wait_for_selector(".answer[data-state=complete]:last-of-type")
+    page.wait_for_timeout(SETTLED_MS * 4)
+    shoot(page, f"character-chat{suffix}")
+    page.goto(f"{url}/characters")
+    page.wait_for_selector(".person-name")
+    shoot(page, f"characters{suffix}")
+    page.goto(f"{url}/account")
+    shoot(page, f"account{suffix}")
     page.context.close()
 
 
@@ -87,9 +121,10 @@ def main(url: str) -> None:
             executable_path=shutil.which("chromium"), args=arguments
         )
         make_traffic(new_page(browser, "en-GB").request, url)
-        for locale in LOCALES:
-            take(browser, url, locale)
-        take_phone(browser, url)
+        for locale, language in LOCALES.items():
+            for size, dimensions in SIZES.items():
+                take(browser, url, locale, size + language, **dimensions)
+                take_signed_in(browser, url, locale, size + language, **dimensions)
         browser.close()
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from page_layout import assert_fits, settle
 from playwright.sync_api import Page, expect
 
 from xwe.mock import Behaviour, MockServer
@@ -45,6 +46,16 @@ def use_playground(page: Page) -> None:
     page.locator("#figures summary").click()
 
 
+def use_tools(page: Page) -> None:
+    for mode, ended in (("preemptive", "complete"), ("sync", "failed")):
+        page.locator(f"[name=mode][value={mode}]").check()
+        page.click("[data-do=run]:visible")
+        expect(page.locator(".run")).to_have_attribute("data-mode", mode)
+        expect(page.locator(".run")).to_have_attribute("data-state", ended)
+        for call in page.locator(".call summary").all():
+            call.click()
+
+
 def use_system(page: Page) -> None:
     expect(page.locator("#main")).to_have_attribute("data-state", "shown")
 
@@ -53,6 +64,7 @@ KINDS = [
     Kind("/", use_chat, "对话", "Conversation"),
     Kind("/stream", use_stream, "纯文本流", "Plain text stream"),
     Kind("/playground", use_playground, "试验场", "Playground"),
+    Kind("/tools", use_tools, "工具实验室", "Tools lab"),
     Kind("/system", use_system, "系统", "System"),
 ]
 every_page = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.path)
@@ -108,42 +120,6 @@ def test_a_page_is_accessible_in_the_dark(
     assert_accessible(page)
 
 
-def settle(page: Page) -> None:
-    """Wait for what comes in softly: half transparent, it has no contrast to speak of."""
-    page.evaluate(
-        """() => Promise.allSettled(
-          document.getAnimations()
-            .filter((each) => each.effect.getTiming().iterations !== Infinity)
-            .map((each) => each.finished)
-        )"""
-    )
-
-
-def assert_fits(page: Page) -> None:
-    """Nothing scrolls sideways, the page itself not at all, and fingers hit what they aim at."""
-    wide = page.evaluate(
-        """() => [...document.querySelectorAll("html, main, .scroll, .rail")]
-          .filter((box) => box.scrollWidth > box.clientWidth)
-          .map((box) => box.className || box.localName)"""
-    )
-    assert wide == []
-    assert (
-        page.evaluate(
-            "() => { const r = document.documentElement; return r.scrollHeight - r.clientHeight; }"
-        )
-        == 0
-    )
-    targets = "button:visible, a:visible, input:visible, summary:visible"
-    small = page.locator(targets).evaluate_all(
-        """all => all
-          .filter((target) => !target.matches(".link, .skip, .prose a")) // within a line of text
-          .map((target) => [target.id || target.className, target.getBoundingClientRect()])
-          .filter(([, box]) => Math.min(box.width, box.height) < 43.9)
-          .map(([name]) => name)"""
-    )
-    assert small == []
-
-
 def test_the_rail_is_a_drawer_on_a_phone(open_on: OpenOn) -> None:
     page = open_on(width=390, locale="en-GB")
     rail = page.locator("#rail")
@@ -168,7 +144,9 @@ def test_every_page_is_reached_by_keyboard(open_on: OpenOn) -> None:
         reached.append(
             page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
         )
-    names = ["Skip to the content", "xwe", "Chat", "Playground", "System", "中文", "theme"]
+    names = ["Skip to the content", "xwe", "Chat", "Characters"]
+    names += ["Playground", "Tools lab", "System"]
+    names += ["Sign in", "中文", "theme"]
     assert reached[: len(names)] == names
     assert reached[len(names) : len(names) + 2] == ["users", "run"]
 

@@ -66,3 +66,13 @@ def test_a_broken_answer_is_said_to_be_broken(page: Page, mock_server: MockServe
     page.click(".trouble [data-do=retry]")
     expect(page.locator("#figures")).to_contain_text("个字符")
     expect(page.locator(".trouble")).to_have_count(0)
+
+
+def test_a_question_that_no_address_has_room_for_is_told_to_be_too_long(
+    open_page: Callable[..., Page], app_server: Any, mock_server: MockServer
+) -> None:
+    page = open_page(f"{app_server.url}/stream", locale="en-GB")
+    page.fill("#prompt", "问" * 20_000)
+    page.click("#read")
+    expect(page.locator(".trouble-title")).to_have_text("That is too long")
+    assert mock_server.requests == []

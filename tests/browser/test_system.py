@@ -106,7 +106,7 @@ def test_a_server_with_a_token_asks_for_it_in_place(
 ) -> None:
     server = serve(XWE_ACCESS="login", XWE_API_TOKEN="t0ken-abc")
     page = open_page(f"{server.url}/system")
-    expect(page.locator(".trouble-title")).to_have_text("这台服务器需要访问令牌")
+    expect(page.locator(".trouble-title")).to_have_text("这台服务器需要知道你是谁")
     page.fill("input[name=token]", "t0ken-abc")
     page.press("input[name=token]", "Enter")
     expect(page.locator("#main")).to_have_attribute("data-state", "shown")

@@ -15,7 +15,7 @@ from xwe.errors import ProviderError
 
 KEY = "sk-canary-key-0123456789"
 TRANSPORTS = ["requests", "aiohttp", "openai"]
-SOON_S = 5.0
+SOON_S = 60.0
 
 
 class AnyTransport:

@@ -38,6 +38,13 @@ class Reading:
                 return taken
         raise AssertionError(f"no {kind} in {taken}")
 
+    def until_text(self, wanted, taken=()):
+        """The events, those already `taken` included, up to the end of the text `wanted`."""
+        taken, events = list(taken), iter(self)
+        while text_of(taken) != wanted:
+            taken.append(next(events))
+        return taken
+
 
 def text_of(events):
     return "".join(event["delta"] for _, event in events if event["type"] == "text-delta")

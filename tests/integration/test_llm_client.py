@@ -12,6 +12,7 @@ import pytest
 from xwe.core.concurrency.bridge import run_async_in_sync
 from xwe.core.concurrency.executor import BoundedThreadPoolExecutor
 from xwe.core.concurrency.loop_thread import get_loop_thread
+from xwe.core.nlp.call_path import PhaseLimits
 from xwe.core.nlp.client_policy import ClientPolicy
 from xwe.core.nlp.llm_client import DeepSeek, LLMClient
 from xwe.core.nlp.retry import Backoff, RetryPolicy
@@ -71,7 +72,7 @@ def test_the_synchronous_method_works_in_a_thread_and_inside_a_running_loop(
         return client.chat("hi")
 
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(client.chat, "hi").result(10) == "你好,世界"
+        assert pool.submit(client.chat, "hi").result(60) == "你好,世界"
     assert asyncio.run(cell()) == "你好,世界"
 
 
@@ -197,10 +198,33 @@ def test_a_pool_task_that_asks_through_the_same_pool_is_answered(
     monkeypatch.setenv("LLM_ASYNC_WORKERS", "1")
     with client_of(server, "requests") as client:
         nested = client._executor.submit(lambda: run_async_in_sync(client.chat_async("hi")))
-        assert nested.result(10) == "你好,世界"
+        assert nested.result(60) == "你好,世界"
 
 
 # --- the end ---
+
+
+def test_cleanup_frees_the_threads_that_wait_for_a_silent_model(server: MockServer) -> None:
+    """Its own pool's and the caller's, long before any limit; a retry does not begin."""
+    server.script(*[Behaviour(fault="no_headers")] * 4)
+    policy = ClientPolicy(
+        retry=RetryPolicy(3, Backoff(0.001)),
+        phases=PhaseLimits(first_token_s=3600, idle_s=3600),
+    )
+    url = server.base_url + "/chat/completions"
+    client = LLMClient(KEY, url, "demo", 3600, transport="requests", policy=policy)
+    with ThreadPoolExecutor(2) as threads:
+        calls = [
+            threads.submit(client.chat, "in the caller's thread"),
+            threads.submit(run_async_in_sync, client.chat_async("in the pool's")),
+        ]
+        server.wait_until(lambda: len(server.requests) == 2)
+        client.cleanup()
+        errors = [call.exception(20) for call in calls]
+    assert [type(error) for error in errors] == [ClosedError] * 2
+    assert client._executor is not None
+    assert not any(thread.is_alive() for thread in client._executor._threads)
+    assert len(server.requests) == 2
 
 
 def test_a_call_after_cleanup_is_a_runtime_error(client: LLMClient) -> None:

@@ -8,7 +8,8 @@ import time
 import aiohttp
 import pytest
 
-from xwe.mock import Behaviour, MockServer
+from xwe.mock import Behaviour, MockServer, chat
+from xwe.mock.demo_model import answer
 from xwe.mock.server import ModelServer
 
 QUESTION = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -138,6 +139,25 @@ async def test_a_hundred_plain_requests_wait_together(server, session):
     replies = await asyncio.gather(*(ask(session, server, latency_s=0.3) for _ in range(100)))
     assert {status for status, _ in replies} == {200}
     assert time.monotonic() - started < 15  # one after another would be thirty
+
+
+async def test_the_making_of_a_reply_is_part_of_its_latency(server, session, monkeypatch):
+    making_s = 0.1
+    slept = []
+
+    def answer_slowly(body, behaviour):
+        time.sleep(making_s)
+        return answer(body, behaviour)
+
+    async def note(seconds):
+        slept.append(seconds)
+
+    monkeypatch.setattr(chat, "answer", answer_slowly)
+    with monkeypatch.context() as clockless:
+        clockless.setattr(chat.asyncio, "sleep", note)
+        await ask(session, server, latency_s=600)
+    (waited_s,) = slept
+    assert 0 < waited_s <= 600 - making_s
 
 
 def test_closing_ends_everything_at_once():

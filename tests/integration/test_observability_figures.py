@@ -66,6 +66,19 @@ def test_outcomes_retries_and_causes_are_counted(client, mock_server):
     }
 
 
+def test_answers_from_the_cache_are_counted_in_the_metrics_and_the_status(make_client, mock_server):
+    client = make_client(LLM_CACHE_TTL="60")
+    for _ in range(3):
+        assert client.post("/api/llm/chat", json=ASK | {"temperature": 0}).status_code == 200
+    assert len(mock_server.requests) == 1
+    found, call = scrape(client), ("whole", "xwe-demo")
+    assert found["xwe_llm_calls_total"] == {("ok", *call): 3}
+    assert found["xwe_llm_cache_hits_total"] == {call: 2}
+    assert found["xwe_llm_call_duration_seconds_count"] == {call: 1}
+    recent = client.get("/api/llm/status").json["recent"]
+    assert (recent["calls"], recent["cached"], recent["total_s"]["count"]) == (3, 2, 1)
+
+
 def test_a_stream_has_its_first_token_measured(client, mock_server):
     mock_server.script(Behaviour(text="one two three", latency_s=0.1))
     assert client.get("/chat?prompt=count").text == "one two three"

@@ -23,7 +23,7 @@ def server(serve):
 
 def get(server, path):
     """One request on a connection of its own, so that any worker may answer."""
-    return requests.get(server.url + path, timeout=10)
+    return requests.get(server.url + path, timeout=60)
 
 
 def until(condition, what):
@@ -47,7 +47,7 @@ def counted(server):
 
 
 def ask(server):
-    reply = requests.post(server.url + "/api/llm/chat", json={"message": "hi"}, timeout=10)
+    reply = requests.post(server.url + "/api/llm/chat", json={"message": "hi"}, timeout=60)
     assert reply.status_code == 200
 
 
@@ -61,7 +61,7 @@ def test_every_worker_answers_for_all_and_a_dead_one_still_counts(server):
         ask(server)
     until(lambda: counted(server) == 10, "all calls are counted")
     # Whoever answers: a second later there is nobody who knows less.
-    until(lambda: [counted(server) for _ in range(6)] == [10] * 6, "everybody agrees")
+    until(lambda: [counted(server) for _ in range(20)] == [10] * 20, "everybody agrees")
     assert all(worker["uptime_s"] > 0 for worker in both.values())
 
     os.kill(min(both), signal.SIGKILL)

@@ -1,7 +1,6 @@
 """A decoder that we did not write reads our streams: the `ai` package, whose convention it is."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -9,47 +8,25 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from npm_packages import npm_installed
 from stream_client import post, reading
 
 from xwe.mock import Behaviour
 
+# Its packages are installed by the first of these tests.
+pytestmark = pytest.mark.timeout(90)
+
 READER = Path(__file__).with_name("ui_message_reader")
-CACHE = Path(__file__).parents[2] / ".cache" / "ui_message_reader"
-INSTALL_WITHIN_S = 25
 
 
 @pytest.fixture(scope="module")
 def installed():
     """The reader with its packages, in a folder of its own for each lock file."""
     lock = READER.joinpath("package-lock.json").read_bytes()
-    place = CACHE / sha256(lock).hexdigest()[:16]
-    if not place.joinpath("installed").exists():
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json", ".npmrc"):
-            shutil.copy(READER / name, place)
-        _run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], place)
-        place.joinpath("installed").touch()
+    files = [READER / name for name in ("package.json", "package-lock.json", ".npmrc")]
+    place = npm_installed(f"ui-message-reader-{sha256(lock).hexdigest()[:16]}", "ci", files=files)
     shutil.copy(READER / "read.mjs", place)
     return place
-
-
-def _run(command, place):
-    try:
-        done = subprocess.run(
-            command,
-            cwd=place,
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=INSTALL_WITHIN_S,
-        )
-        reason = done.stderr.strip()[-200:] if done.returncode else None
-    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
-        reason = str(error)
-    if reason is not None:
-        give_up = pytest.fail if os.environ.get("XWE_REQUIRE_SERVICES") == "1" else pytest.skip
-        give_up(f"npm could not install the reader: {reason}")
 
 
 @pytest.fixture

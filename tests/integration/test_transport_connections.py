@@ -8,6 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import urllib3
 
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.core.nlp.completion import Delta, TimeLimits
@@ -69,7 +70,7 @@ def test_a_body_whose_formal_end_never_comes_holds_nobody_up_and_is_cut(
 
     transport = open_transport(wire.serve(script).url)
     assert list(transport.stream(ask())) == [Delta("hi", finish_reason="stop")]
-    assert was_cut.wait(5)
+    assert was_cut.wait(60)
 
 
 def test_more_calls_at_once_than_connections_are_kept_all_get_their_reply(
@@ -186,6 +187,17 @@ def test_importing_the_package_imports_no_http_library():
     assert json.loads(out.stdout) == []
 
 
+@pytest.mark.parametrize(("name", "library"), [("aiohttp", ["aiohttp"]), ("requests", [])])
+def test_a_client_for_the_loop_has_its_library_before_a_call_could_hold_up_the_loop(name, library):
+    program = (
+        "import sys, json; from xwe import LLMClient;"
+        f"client = LLMClient('key', 'http://localhost/v1', transport={name!r});"
+        "print(json.dumps([name for name in ('aiohttp', 'openai') if name in sys.modules]))"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert json.loads(out.stdout) == library
+
+
 @pytest.mark.parametrize("transport_name", ["openai"], indirect=True)
 def test_an_address_with_an_api_version_is_azures_and_gets_the_key_as_azure_wants_it(
     open_transport, wire, ask, key
@@ -265,6 +277,57 @@ def test_closing_the_transport_ends_running_calls(transport, mock_server, ask):
 
     outcomes = get_loop_thread().run(close(), 10)
     assert [type(outcome) for outcome in outcomes] == [ClosedError] * 3
+
+
+def silences(ask):
+    """Three ways in which a model falls silent: before a reply, within it, within a stream."""
+    return [
+        ("complete", ask(fault="no_headers")),
+        ("complete", ask(fault="stall")),
+        ("stream", ask(fault="stall", after_pieces=1)),
+    ]
+
+
+@pytest.mark.parametrize("transport_name", ["requests"], indirect=True)
+def test_closing_the_transport_frees_the_threads_that_wait_for_a_silent_model(
+    transport, mock_server, ask
+):
+    """Their limits are far away: nothing else could have ended them."""
+    limits = TimeLimits(first_token_s=3600, idle_s=3600, total_s=3600)
+    waiting = threading.Semaphore(0)
+
+    def wait_for_the_model(method, request):
+        reply = getattr(transport, method)(request, limits)
+        for _ in reply:
+            waiting.release()
+
+    with ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(wait_for_the_model, *silence) for silence in silences(ask)]
+        mock_server.wait_until(lambda: len(mock_server.requests) == len(calls))
+        assert waiting.acquire(timeout=20), "the stream's first piece has come"
+        transport.close()
+        outcomes = [call.exception(20) for call in calls]
+    assert [type(outcome) for outcome in outcomes] == [ClosedError] * 3
+    mock_server.wait_until(lambda: all(each.disconnected for each in mock_server.requests))
+
+
+@pytest.mark.parametrize("transport_name", ["requests"], indirect=True)
+def test_a_connection_that_was_being_made_when_the_transport_was_closed_is_not_used(
+    open_transport, wire, ask, monkeypatch
+):
+    server = wire.serve(lambda _, connection: connection.sendall(wire.reply(wire.completion())))
+    transport = open_transport(server.url)
+    connect = urllib3.util.connection.create_connection
+
+    def close_while_connecting(*args, **kwargs):
+        made = connect(*args, **kwargs)
+        transport.close()
+        return made
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", close_while_connecting)
+    with pytest.raises(ClosedError):
+        transport.complete(ask())
+    assert server.requests == []
 
 
 FORK = """

@@ -3,12 +3,18 @@
 import socket
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from xwe.core.nlp.completion import Delta, TimeLimits
-from xwe.errors import ProviderTimeoutError, ProviderUnreachableError, StreamInterruptedError
+from xwe.errors import (
+    ClosedError,
+    ProviderTimeoutError,
+    ProviderUnreachableError,
+    StreamInterruptedError,
+)
 
 # A throw-away key and a certificate for this machine, good for nothing else.
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
@@ -59,6 +65,25 @@ def test_the_limits_hold_over_tls_too(open_transport, wire, tls, ask):
     assert pieces == [Delta("hi")]
     assert isinstance(transport.failed_whole(ask(), TimeLimits(total_s=0.2)), ProviderTimeoutError)
     released.set()
+
+
+@pytest.mark.usefixtures("trusting")
+@pytest.mark.parametrize("transport_name", ["requests"], indirect=True)
+def test_closing_the_transport_frees_a_thread_that_waits_over_tls(open_transport, wire, tls, ask):
+    asked = threading.Event()
+
+    def script(_, connection):
+        connection.sendall(wire.stream_start)
+        asked.set()
+        return connection.recv(1) != b""
+
+    transport = open_transport(wire.serve(script, tls).url)
+    limits = TimeLimits(first_token_s=3600, total_s=3600)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, transport.stream(ask(), limits))
+        assert asked.wait(20)
+        transport.close()
+        assert type(waiting.exception(20)) is ClosedError
 
 
 @pytest.mark.usefixtures("trusting")

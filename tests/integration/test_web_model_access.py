@@ -95,7 +95,9 @@ def test_one_bad_item_spoils_nothing(server: Any, mock_server: MockServer) -> No
         "message": "prompts[3] must not be empty.",
         "retryable": False,
     }
-    assert response.json()["total_duration"] > 0
+    durations = response.json()["durations"]
+    assert durations == sorted(durations)  # one after another: the limit is 1
+    assert 0 < durations[0] < durations[-1] <= response.json()["total_duration"]
     assert server_timing(response).keys() == {"queue", "upstream", "overhead"}
 
 

@@ -1,17 +1,16 @@
 """`GET /ws` on a real wire, read by a client library: answers, news, refusals and the end."""
 
-import json
 import signal
 import socket
 import struct
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
 from stream_client import post, reading
+from websocket_client import refusal, talking
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 from werkzeug.serving import make_server
 
 from xwe.mock import Behaviour
@@ -24,50 +23,7 @@ SILENT = Behaviour(text=TEXT, fault="stall", after_pieces=3)
 
 @pytest.fixture(scope="module")
 def server(serve):
-    return serve(XWE_STREAM_HEARTBEAT="0.3", XWE_MAX_BODY="5000", XWE_MAX_LLM_RETRIES="1")
-
-
-class Talk:
-    """A client's side."""
-
-    def __init__(self, socket):
-        self.socket = socket
-
-    def say(self, **message):
-        self.socket.send(json.dumps(message))
-
-    def hear(self):
-        return json.loads(self.socket.recv(20))
-
-    def hear_until(self, kind):
-        heard = [self.hear()]
-        while heard[-1]["type"] != kind:
-            heard.append(self.hear())
-        return heard
-
-    def until_text(self):
-        heard = [self.hear()]
-        while heard[-1].get("event", {}).get("type") != "text-delta":
-            heard.append(self.hear())
-        return heard
-
-    def ask(self, **message):
-        self.say(**message)
-        return self.hear()
-
-
-@contextmanager
-def talking(url, **options):
-    address = urlsplit(url).netloc
-    # The client's own pings would hide what ours are for.
-    with connect(f"ws://{address}/ws", ping_interval=None, **options) as client:
-        yield Talk(client)
-
-
-def refusal(url, **headers):
-    with pytest.raises(InvalidStatus) as refused, talking(url, additional_headers=headers):
-        pass
-    return refused.value.response
+    return serve(XWE_MAX_BODY="5000", XWE_MAX_LLM_RETRIES="1")
 
 
 def events_of(heard, stream):
@@ -221,39 +177,39 @@ def test_an_ordinary_request_is_told_that_this_is_no_page(server):
 
 
 def test_connections_are_capped_and_places_come_back_on_every_way_out(serve):
-    server = serve(XWE_MAX_STREAMS="1", LLM_MAX_INFLIGHT="1", XWE_STREAM_HEARTBEAT="0.2")
+    server = serve(XWE_MAX_STREAMS="1", LLM_MAX_INFLIGHT="1")
     with talking(server.url), talking(server.url):
         refused = refusal(server.url)
         assert refused.status_code == 503
         assert refused.headers["Retry-After"]
     for way_out in ("orderly", "reset", "broken") * 2:
-        with talking(until_accepted(server.url)) as talk:
+        with admitted(server.url) as talk:
             assert talk.ask(type="ping")["type"] == "pong"
             if way_out == "reset":
                 raw = talk.socket.socket
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             if way_out != "orderly":
                 talk.socket.socket.shutdown(socket.SHUT_RDWR)
-    with talking(until_accepted(server.url)), talking(until_accepted(server.url)):
+    with admitted(server.url), admitted(server.url):
         pass
     assert "ERROR" not in server.log
 
 
-def until_accepted(url):
-    """The same address, once there is a place again."""
-    while True:
-        try:
-            with talking(url) as talk:
-                talk.ask(type="ping")
-        except InvalidStatus:
-            continue
-        return url
+@contextmanager
+def admitted(url):
+    """A connection, once there is a place again."""
+    with ExitStack() as stack:
+        while True:
+            with suppress(InvalidStatus):
+                talk = stack.enter_context(talking(url))
+                break
+        yield talk
 
 
-def test_a_silent_client_is_asked_and_one_that_does_not_answer_has_gone(server):
+def test_a_silent_client_is_asked_and_one_that_does_not_answer_has_gone(serve):
     """By hand, since every library answers a ping."""
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), 10) as client:
+    address = urlsplit(serve(XWE_STREAM_HEARTBEAT="0.3").url)
+    with socket.create_connection((address.hostname, address.port), 60) as client:
         client.sendall(
             f"GET /ws HTTP/1.1\r\nHost: {address.netloc}\r\nConnection: Upgrade\r\n"
             "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -265,13 +221,6 @@ def test_a_silent_client_is_asked_and_one_that_does_not_answer_has_gone(server):
     head, _, frames = received.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101")
     assert frames == b"\x89\x00"  # one ping without content, then the end
-
-
-def test_a_client_that_answers_pings_stays(server):
-    with talking(server.url) as talk:
-        with pytest.raises(TimeoutError):  # four heartbeats: the time is the subject
-            talk.socket.recv(1.2)
-        assert talk.ask(type="ping")["type"] == "pong"
 
 
 def test_a_reader_that_leaves_is_gone_from_its_answer(serve, mock_server):
@@ -287,7 +236,7 @@ def test_a_reader_that_leaves_is_gone_from_its_answer(serve, mock_server):
 def test_sigterm_ends_idle_connections_at_once_and_the_others_with_their_answers(
     serve, mock_server
 ):
-    server = serve(XWE_DRAIN_TIMEOUT="2")
+    server = serve(XWE_DRAIN_TIMEOUT="5")
     mock_server.script(SILENT)
     with talking(server.url) as idle, talking(server.url) as busy:
         assert idle.ask(type="ping")["type"] == "pong"

@@ -63,7 +63,7 @@ class Server:
         return self
 
     def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def connect_many(self, count):
         """Connections that are closed with the server, however the test goes."""

@@ -1,6 +1,7 @@
 """The model server that is there where nothing is set."""
 
 import http.client
+import json
 import logging
 import os
 import signal
@@ -19,7 +20,7 @@ log = logging.getLogger("test")
 
 def is_answering(base_url):
     address = urlsplit(base_url)
-    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=5)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == 200
@@ -71,6 +72,35 @@ def test_it_ends_with_whoever_started_it_however_that_ends():
         starter.kill()
     while is_answering(base_url):
         pass
+
+
+# Ctrl-C begins a drain, which is the time in which answers that run are still to be finished.
+DRAINING_STARTER = "import signal; signal.signal(signal.SIGINT, lambda *_: None)" + STARTER
+
+
+def test_ctrl_c_in_the_terminal_leaves_it_to_finish_what_it_is_saying():
+    starter = subprocess.Popen(
+        [sys.executable, "-c", DRAINING_STARTER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # as a terminal's foreground job: one group
+    )
+    with starter:
+        address = urlsplit(starter.stdout.readline().decode().strip())
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=20)
+        asked = {"model": "m", "stream": True, "max_tokens": 30}
+        asked["messages"] = [{"role": "user", "content": "hi"}]
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", json.dumps(asked), headers)
+        response = connection.getresponse()
+        said = response.readline()
+        os.killpg(starter.pid, signal.SIGINT)
+        said += response.read()
+        assert is_answering(address.geturl()), "and it takes the next question"
+        connection.close()
+        starter.stdin.close()
+    assert said.startswith(b"data: {")
+    assert said.endswith(b"data: [DONE]\n\n")
 
 
 def test_one_that_does_not_start_is_reported(model, monkeypatch):

@@ -2,12 +2,14 @@
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from stream_client import kinds_of, reading
 
 from xwe.mock import Behaviour, MockServer
 
@@ -22,7 +24,7 @@ OPEN_AND_REAL = {"DEEPSEEK_API_KEY": "sk-canary", "XWE_ACCESS": "open"}
 
 
 def ask(server, method, path, body=None):
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     try:
         payload = None if body is None else json.dumps(body)
         connection.request(method, path, payload, {"Content-Type": "application/json"})
@@ -126,7 +128,7 @@ def test_sigterm_lets_a_running_stream_finish(start_server):
     with MockServer(Behaviour(text=text, tokens_per_s=10)) as model:
         server = start_server(XWE_RUN, LLM_BASE_URL=model.base_url, XWE_ACCESS="open")
         server.wait_until_ready()
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         connection.request("GET", "/chat?prompt=count")
         response = connection.getresponse()
         first = response.read(3)
@@ -135,6 +137,19 @@ def test_sigterm_lets_a_running_stream_finish(start_server):
         connection.close()
         assert server.wait(20) == 0
     assert "Traceback" not in server.log
+
+
+def test_ctrl_c_is_never_told_to_a_reader_as_the_models_failure(start_server):
+    """The built-in model hears nothing of it: whatever ends the answer is the server itself."""
+    server = start_server(XWE_RUN).wait_until_ready()
+    with reading(f"http://127.0.0.1:{server.port}", message="hi") as reader:
+        seen = reader.until("text-delta")
+        os.killpg(server.process.pid, signal.SIGINT)
+        seen += list(reader)
+    assert "error" not in kinds_of(seen)
+    assert server.wait(20) == 0
+    assert "Traceback" not in server.log
+    assert "model server ended" not in server.log
 
 
 def test_a_full_server_refuses_at_once_and_still_answers_for_its_health(start_server):

@@ -5,14 +5,8 @@ import pytest
 
 from xwe.mock import Behaviour
 from xwe.mock.delivery import grouped, stream_delivery
-from xwe.mock.protocol import (
-    ChunkEncoder,
-    Envelope,
-    Reply,
-    ReplyToolCall,
-    encode_completion,
-    reply_deltas,
-)
+from xwe.mock.deltas import reply_deltas
+from xwe.mock.protocol import ChunkEncoder, Envelope, Reply, ReplyToolCall, encode_completion
 from xwe.mock.tokens import split_tokens
 
 ENVELOPE = Envelope("id-1", 1_700_000_000, "demo", with_usage=True)

@@ -27,6 +27,18 @@ def test_calls_fall_into_the_step_they_end_in(record, clock):
     assert (second["calls"], second["failures"]) == (1, {"provider_error": 1})
 
 
+def test_answers_from_the_cache_are_counted_among_the_calls(record, clock):
+    history = History(clock)
+    for call in (record(attempts=0), record("saturated", attempts=0), record(attempts=1)):
+        history.record_call(call)
+    (row,) = history.as_rows()
+    assert (row["calls"], row["cached"]) == (3, 1)
+    assert sum(row["total"].values()) == 1
+    step = Step(row["at"])
+    step.merge(Step.from_row(dict(row)))
+    assert step.cached == 1
+
+
 def test_what_is_too_old_is_forgotten(record, clock):
     history = History(clock)
     history.record_call(record())

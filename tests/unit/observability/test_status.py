@@ -34,6 +34,11 @@ def test_workers_add_up(worker):
     assert status["recent"]["requests"] == 36
 
 
+def test_answers_from_the_cache_are_those_of_all_workers(worker):
+    recent = status_of([worker(1, cached=2), worker(2, cached=1)], {}, NOW)["recent"]
+    assert (recent["calls"], recent["cached"]) == (8, 3)
+
+
 def test_every_column_of_the_history_has_a_value_for_each_step(worker):
     history = status_of([worker(1), worker(2)], {}, NOW)["history"]
     columns = {name: column for name, column in history.items() if name != "step_s"}

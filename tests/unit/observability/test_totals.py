@@ -31,6 +31,16 @@ def test_a_call_that_was_refused_here_says_nothing_of_the_providers_speed(record
     assert totals.histograms == {}
 
 
+def test_an_answer_from_the_cache_is_a_call_and_says_nothing_of_the_providers_speed(record):
+    totals = Totals()
+    totals.record_call(record(attempts=0))
+    totals.record_call(record("saturated", attempts=0))
+    totals.record_call(record(attempts=1))
+    assert totals.counters[t.CALLS, *CALL, "ok"] == 2
+    assert totals.counters[t.CACHE_HITS, *CALL] == 1
+    assert sum(totals.histograms[t.CALL_DURATION, *CALL][:-1]) == 1
+
+
 def test_tokens_are_added_up(record):
     totals = Totals()
     totals.record_call(record(usage=(3, 5, 8)))

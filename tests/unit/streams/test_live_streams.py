@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import threading
+import time
 
 import pytest
 
 from xwe.core.concurrency.loop_thread import get_loop_thread
-from xwe.errors import DrainingError, SaturatedError, UnknownStreamError
+from xwe.errors import DrainingError, LimitExceededError, SaturatedError, UnknownStreamError
 from xwe.streams import ui_messages
 from xwe.streams.live_streams import LiveStreams, StreamLimits
 
@@ -150,6 +152,37 @@ def test_so_many_run_and_the_next_is_refused(source):
     assert read_to_end(reader) == []
 
 
+def test_a_place_counts_until_it_is_given_back(source):
+    streams = LiveStreams(StreamLimits(max_running=1))
+    with streams.reserve("me", "s") as place, pytest.raises(SaturatedError):
+        streams.reserve("me", "next")
+    assert streams.running == 0
+    with streams.reserve("me", "s") as place:
+        stream = place.begin(source.events())
+    assert streams.running == 1
+    assert streams.find("s", "me") is stream is place.stream
+    reader = stream.join()
+    source.end()
+    assert read_to_end(reader) == []
+
+
+def test_a_place_is_one_of_its_owners(source):
+    streams = LiveStreams(StreamLimits(max_running_each=1))
+    with streams.reserve("me", "s"):
+        with pytest.raises(LimitExceededError):
+            streams.reserve("me", "next")
+        with streams.reserve("you", "other"):
+            assert streams.running == 2
+
+
+def test_a_place_that_was_had_before_the_end_of_the_process_is_shut_down(source):
+    streams = LiveStreams()
+    with streams.reserve("me", "s") as place:
+        streams.shut_down()
+        reader = place.begin(source.events()).join()
+    assert read_to_end(reader) == [ui_messages.SHUTDOWN]
+
+
 def test_finished_answers_are_forgotten_after_a_while(source):
     streams = LiveStreams(StreamLimits(keep_s=0.05))
     reader = begin(streams, source).join()
@@ -193,11 +226,24 @@ def test_an_answer_that_nobody_reads_is_cancelled_after_a_while(source):
 
 
 def test_a_reader_that_comes_back_in_time_keeps_an_answer_alive(source):
-    streams = LiveStreams(StreamLimits(on_disconnect="cancel", alone_s=0.2))
+    alone_s = 0.2
+    streams = LiveStreams(StreamLimits(on_disconnect="cancel", alone_s=alone_s))
     stream = begin(streams, source)
-    stream.join().close()
     reader = stream.join()
-    get_loop_thread().run(asyncio.sleep(0.5))  # the time is the subject
+    standing, may_go_on = threading.Event(), threading.Event()
+
+    def stand_still():
+        standing.set()
+        may_go_on.wait(20)
+        time.sleep(alone_s)  # so that the time is over before the loop hears of the return
+
+    reader.close()
+    pass_the_loop()
+    get_loop_thread().loop.call_soon_threadsafe(stand_still)
+    assert standing.wait(20)
+    reader = stream.join()
+    may_go_on.set()
+    pass_the_loop()
     source.say(b"still here")
     assert reader.drain(10) == [b"still here"]
     reader.close()

@@ -8,14 +8,14 @@ from xwe.settings import load_settings
 from xwe.web.access import (
     FOREIGN_HOST,
     FOREIGN_ORIGIN,
-    TOKEN_NEEDED,
-    TOKEN_UNSET,
+    LOGIN_NEEDED,
     AccessRules,
     is_same_origin,
 )
 
 OPEN = AccessRules(login_required=False)
 LOGIN = AccessRules(login_required=True, api_token=b"s3cret")
+OWN = {"ORIGIN": "http://xwe.test:8000"}
 
 
 def environ(**headers: str) -> dict[str, str]:
@@ -88,18 +88,34 @@ def test_the_token_opens_a_login_server(scheme: str) -> None:
 )
 def test_anything_else_does_not(header: str) -> None:
     headers = environ(AUTHORIZATION=header)
-    assert LOGIN.refusal(headers, calls_model=True) is TOKEN_NEEDED
+    assert LOGIN.refusal(headers, calls_model=True) is LOGIN_NEEDED
 
 
 def test_a_token_with_other_characters_is_refused_not_an_error() -> None:
     headers = environ(AUTHORIZATION="Bearer s3cr\u00e9t\u20ac")
-    assert LOGIN.refusal(headers, calls_model=True) is TOKEN_NEEDED
+    assert LOGIN.refusal(headers, calls_model=True) is LOGIN_NEEDED
 
 
-def test_a_server_that_asks_for_a_token_it_does_not_have_says_so() -> None:
+def test_without_a_token_of_the_server_none_opens_it() -> None:
     rules = AccessRules(login_required=True)
-    assert rules.refusal(environ(), calls_model=True) is TOKEN_UNSET
-    assert rules.refusal(environ(AUTHORIZATION="Bearer "), calls_model=True) is TOKEN_UNSET
+    for headers in (environ(), environ(AUTHORIZATION="Bearer "), environ(AUTHORIZATION="Bearer x")):
+        assert rules.refusal(headers, calls_model=True) is LOGIN_NEEDED
+
+
+def test_whoever_is_signed_in_may_use_a_login_server_from_our_own_pages_only() -> None:
+    own = environ(ORIGIN="http://xwe.test:8000", COOKIE="xwe_session=s")
+    foreign = environ(ORIGIN="https://evil.test", COOKIE="xwe_session=s")
+    assert LOGIN.refusal(own, calls_model=True, is_signed_in=lambda: True) is None
+    assert LOGIN.refusal(own, calls_model=True, is_signed_in=lambda: False) is LOGIN_NEEDED
+    assert LOGIN.refusal(foreign, calls_model=True, is_signed_in=lambda: True) is FOREIGN_ORIGIN
+
+
+def test_who_calls_is_not_asked_where_it_does_not_matter() -> None:
+    def ask() -> bool:
+        raise AssertionError
+
+    assert OPEN.refusal(environ(COOKIE="a=b", **OWN), calls_model=True, is_signed_in=ask) is None
+    assert LOGIN.refusal(environ(**OWN), calls_model=False, is_signed_in=ask) is None
 
 
 def test_the_token_also_answers_for_a_call_from_elsewhere() -> None:

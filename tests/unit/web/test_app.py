@@ -18,12 +18,25 @@ MODEL_ROUTES = [
     ("POST", "/api/llm/conversation"),
     ("POST", "/api/llm/batch"),
     ("POST", "/api/llm/stream"),
+    ("POST", "/api/agent/stream"),
     ("POST", "/chat"),
     ("GET", "/chat?prompt=hi"),
 ]
 
+# These ask it too, for those who are signed in.
+LOGIN_MODEL_ROUTES = {
+    "/api/characters",
+    "/api/characters/<role>/categories/<path:name>/retry",
+    "/api/characters/<role>/complete",
+    "/api/chat/<role>/messages",
+    "/api/chat/<role>/messages/<int:message_id>/regenerate",
+    "/api/chat/<role>/stream",
+    "/api/tasks/<task_id>/retry",
+}
+
 # Only for those who may call the model, and also answered during the drain.
 PROTECTED_ROUTES = {
+    "/api/agent/tools",
     "/api/generations/<stream_id>/events",
     "/api/generations/<stream_id>/stop",
     "/api/llm/status",
@@ -62,7 +75,8 @@ def test_every_route_that_calls_the_model_is_marked(app: Application) -> None:
     rules = list(app.url_map.iter_rules())
     asking = {rule.rule for rule in rules if rule.endpoint in app.model_endpoints}
     protected = {rule.rule for rule in rules if rule.endpoint in app.protected_endpoints}
-    assert asking == {path.partition("?")[0] for _, path in MODEL_ROUTES} | {"/ws"}
+    open_to_all = {path.partition("?")[0] for _, path in MODEL_ROUTES} | {"/ws"}
+    assert asking == open_to_all | LOGIN_MODEL_ROUTES
     assert protected == asking | PROTECTED_ROUTES
 
 

@@ -42,7 +42,7 @@ def test_threads_are_held_together_but_for_the_free_ones() -> None:
     threads = [threading.Thread(target=wait, name=name) for name in ("held", f"{FREE_THREADS}-1")]
     for thread in threads:
         thread.start()
-        started.acquire(timeout=5)
+        started.acquire(timeout=60)
     keeper = CoreKeeper(1)
     try:
         keeper._hold()

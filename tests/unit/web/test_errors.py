@@ -12,6 +12,7 @@ from xwe.settings import load_settings
 from xwe.web import create_app
 from xwe.web.application import Application
 from xwe.web.errors import STATUS_BY_ERROR, status_of
+from xwe.web.identity import Credentials
 
 SETTINGS = load_settings({"LLM_PROVIDER": "mock", "LLM_BASE_URL": "http://127.0.0.1:9/v1"})
 
@@ -132,3 +133,50 @@ def test_a_person_gets_a_page_and_a_program_gets_json(app: Application) -> None:
     assert re.search(r"<h1>[\u4e00-\u9fff]+", page.text)
     for accept in ("application/json", "*/*", ""):
         assert client.get("/nothing", headers={"Accept": accept}).is_json
+
+
+BROWSER = {"Accept": "text/html", "Accept-Language": "en"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (errors.DatabaseUnavailableError(), 503, "This page cannot be shown now"),
+        (ZeroDivisionError("canary-7f3a"), 500, "Something went wrong"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_who_opens_a_page_that_fails_gets_a_page_that_needs_nothing_of_what_is_broken(
+    app: Application, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, words: str
+) -> None:
+    asked = []
+
+    def fail(self: object, accounts: object) -> None:
+        asked.append(self)
+        raise error
+
+    monkeypatch.setattr(Credentials, "identity", fail)
+    for path in ("/", "/login", "/account", "/characters"):
+        asked.clear()
+        headers = {**BROWSER, "X-Request-ID": "abc-1"}
+        response = app.test_client().get(path, headers=headers)
+        assert (response.status_code, response.mimetype) == (status, "text/html"), path
+        assert words in response.text
+        assert "abc-1" in response.text
+        assert "canary" not in response.text
+        assert len(asked) == 1, path  # not once more for the page that tells of it
+    assert app.test_client().get("/", headers={"Accept": "*/*"}).is_json
+
+
+def test_a_page_that_needs_no_account_is_there_without_a_database(
+    app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Credentials, "identity", lambda *_: 1 // 0)
+    for path, status in (("/nothing", 404), ("/playground", 200)):
+        response = app.test_client().get(path, headers=BROWSER)
+        assert (response.status_code, response.mimetype) == (status, "text/html")
+
+
+def test_a_programs_route_answers_a_browser_in_json_too(app: Application) -> None:
+    client = raising(app, errors.SaturatedError("full")).test_client()
+    assert client.get("/api/raise", headers=BROWSER).json["error"]["code"] == "saturated"

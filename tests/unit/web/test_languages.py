@@ -97,3 +97,11 @@ def test_a_choice_that_does_not_exist_is_no_choice() -> None:
 def test_a_missing_text_is_an_error_not_a_hole() -> None:
     with pytest.raises(KeyError):
         LANGUAGES.catalogues["en"]("composer.no_such_text")
+
+
+def test_an_errors_title_and_advice_make_two_sentences() -> None:
+    """The title stands as a heading too, and gets its stop where both stand in a line."""
+    for code, catalogue in LANGUAGES.catalogues.items():
+        for name, error in catalogue("script.errors").items():
+            assert error["title"][-1] not in ".。", (code, name)
+            assert error["advice"][-1] in ".。", (code, name)

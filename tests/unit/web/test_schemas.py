@@ -1,6 +1,7 @@
 """What the model routes accept, and how a refusal names the field."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -86,6 +87,65 @@ def test_a_conversation_that_cannot_be_used_names_its_field(messages: Any, field
     assert refused.value.field == field
 
 
+TOLD = [USER, {"role": "assistant", "content": "hello"}]
+
+
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [(schemas.chat_request, "message"), (schemas.stream_request, "prompt")],
+    ids=["/api/llm/stream", "/chat"],
+)
+def test_a_streamed_question_follows_the_conversation_that_the_client_kept(
+    schema: Callable[[dict[str, Any]], ChatRequest], field: str
+) -> None:
+    """Neither the system's word nor an empty conversation is lost on the way."""
+    asked = {"role": "user", "content": "and?"}
+    assert schema({field: "and?", "messages": TOLD}).messages == [*TOLD, asked]
+    for nothing in (None, []):
+        assert schema({field: "and?", "messages": nothing}).messages == [asked]
+    system = {"role": "system", "content": "be brief"}
+    assert schema({field: "and?", "messages": [system, USER]}).messages == [system, USER, asked]
+
+
+def test_a_system_prompt_stands_before_the_conversation() -> None:
+    asked = schemas.chat_request({"message": "and?", "messages": TOLD, "system_prompt": "be brief"})
+    roles = [message["role"] for message in asked.messages]
+    assert roles == ["system", "user", "assistant", "user"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [(schemas.chat_request, "message"), (schemas.stream_request, "prompt")],
+    ids=["/api/llm/stream", "/chat"],
+)
+@pytest.mark.parametrize(
+    ("messages", "problem"),
+    [
+        ("hi", "messages must be a list of messages."),
+        ({"0": USER}, "messages must be a list of messages."),
+        ([USER, "hi"], "messages[1] must be an object with role and content."),
+        (
+            [{"role": "tool", "content": "hi"}],
+            "messages[0].role must be one of assistant, system, user.",
+        ),
+        ([USER, {"role": "user", "content": None}], "messages[1].content must be a text."),
+        ([{**USER, "content": "\0"}], "messages[0].content must not hold NUL characters."),
+        (
+            [USER] * (schemas.MAX_MESSAGES + 1),
+            "messages must hold at most 1000 messages, not 1001.",
+        ),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_kept_conversation_that_cannot_be_used_says_what_is_wrong_with_it(
+    schema: Callable[[dict[str, Any]], ChatRequest], field: str, messages: Any, problem: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        schema({field: "and?", "messages": messages})
+    assert refused.value.message == problem
+    assert problem.startswith(f"{refused.value.field} ")
+
+
 def test_the_clients_own_list_is_left_alone() -> None:
     messages = [dict(USER)]
     schemas.conversation_request({"messages": messages, "new_message": "and?"})
@@ -96,6 +156,9 @@ def test_a_batch_checks_its_list_at_once_and_its_items_one_by_one() -> None:
     batch = schemas.batch_request({"prompts": ["a", 7, "c"], "limit": 2})
     assert (batch.prompts, batch.limit) == (["a", 7, "c"], 2)
     assert schemas.batch_item(batch, 0).messages == [{"role": "user", "content": "a"}]
+    assert schemas.batch_item(batch, 0).max_tokens is None
+    short = schemas.batch_request({"prompts": ["a"], "max_tokens": 64})
+    assert schemas.batch_item(short, 0).max_tokens == 64
     with pytest.raises(InvalidRequestError) as refused:
         schemas.batch_item(batch, 1)
     assert refused.value.field == "prompts[1]"
@@ -110,6 +173,7 @@ def test_a_batch_checks_its_list_at_once_and_its_items_one_by_one() -> None:
         ({"prompts": ["a"], "limit": 0}, "limit"),
         ({"prompts": ["a"], "limit": 101}, "limit"),
         ({"prompts": ["a"], "limit": "2"}, "limit"),
+        ({"prompts": ["a"], "max_tokens": 0}, "max_tokens"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from xwe.core.concurrency.admission import Admission
 from xwe.streams.live_stream import LiveStream
 from xwe.web.sse import ThreadWriter, WritingTimes
+from xwe.web.stream_places import StreamPlaces
 
 QUICK = WritingTimes(flush_s=0.0, heartbeat_s=0.02, look_s=0.01)
 
@@ -18,10 +18,9 @@ def stream():
 
 @pytest.fixture
 def place():
-    place = Admission(1, 0)
-    place.enter_blocking(0)
-    yield place
-    assert place.stats().running == 0
+    places = StreamPlaces(1)
+    yield places.take("owner")
+    assert places.stats().running == 0
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """Deadlines around blocking calls, and what may not be called on the loop's own thread."""
 
 import asyncio
+import contextlib
 import queue
 import threading
+import time
 
 import pytest
 
@@ -104,6 +106,30 @@ def test_each_call_that_waits_ends_at_the_deadline(call):
         call()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: blocking.run(for_ever()),
+        lambda: blocking.wait_for(for_ever(), 20),
+        lambda: blocking.gather(for_ever(), for_ever()),
+    ],
+)
+def test_nothing_goes_on_that_was_begun_as_the_deadline_passed(monkeypatch, call):
+    """A loop that takes its time to start: what was handed to it is ended, and not forgotten."""
+    loop_thread = get_loop_thread()
+    submit = loop_thread.submit
+
+    def submit_late(coro, **options):
+        time.sleep(0.05)
+        return submit(coro, **options)
+
+    monkeypatch.setattr(loop_thread, "submit", submit_late)
+    with blocking.timeout(0.02), pytest.raises(DeadlineExceededError):
+        call()
+    monkeypatch.undo()
+    assert on_loop(lambda: [t for t in asyncio.all_tasks() if "for_ever" in str(t)]) == []
+
+
 def test_a_task_that_is_waited_for_past_the_deadline_is_cancelled():
     ended = threading.Event()
     task = started(for_ever(ended))
@@ -135,6 +161,42 @@ def test_a_calls_own_timeout_stays_its_own_inside_a_deadline():
         assert not blocking.Semaphore(0).acquire(timeout=0.001)
         with pytest.raises(queue.Empty):
             blocking.Queue().get(timeout=0.001)
+
+
+def message_of(call):
+    with pytest.raises(DeadlineExceededError) as caught:
+        call()
+    return caught.value.message
+
+
+def test_the_error_names_the_time_that_was_asked_for_and_not_what_was_left_of_it():
+    def within_a_block(call, *blocks):
+        with contextlib.ExitStack() as around:
+            for seconds in blocks:
+                around.enter_context(blocking.timeout(seconds))
+            call()
+
+    def wait():
+        blocking.Event().wait()
+
+    around = "No answer within 0.02 s (the deadline around the call)."
+    assert message_of(lambda: within_a_block(wait, 0.02)) == around
+    assert message_of(lambda: within_a_block(wait, 0.02, 1000)) == around, "the nearer one's"
+    assert message_of(lambda: within_a_block(wait, 1000, 0.02, None)) == around
+    own = "No answer within 0.02 s (the call's timeout)."
+    assert message_of(lambda: blocking.wait_for(for_ever(), 0.02)) == own
+    assert message_of(lambda: within_a_block(lambda: blocking.wait_for(for_ever(), 0.02), 9)) == own
+
+
+def test_a_call_that_came_too_late_is_told_of_the_same_time():
+    def come_too_late():
+        with blocking.timeout(0.01) as deadline:
+            with contextlib.suppress(DeadlineExceededError):
+                blocking.Event().wait()
+            assert deadline.expired()
+            blocking.run(echo(1))
+
+    assert message_of(come_too_late).startswith("No answer within 0.01 s")
 
 
 # -- the loop's own thread

@@ -3,7 +3,8 @@
 import pytest
 
 PREAMBLE = """
-import asyncio, sys, threading
+import asyncio, logging, sys, threading
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # a busy machine's slow callbacks are no fault
 from xwe.core.concurrency.bridge import run_async_in_sync
 from xwe.core.concurrency.executor import get_global_executor
 from xwe.core.concurrency.iteration import iterate_in_sync
@@ -128,4 +129,4 @@ run_async_in_sync(asyncio.sleep(0))
 def test_the_interpreter_ends_with(left_behind, in_fresh_interpreter):
     """Also in asyncio's debug mode, which complains of everything that is left pending."""
     script, said = LEFT_BEHIND[left_behind]
-    assert in_fresh_interpreter(PREAMBLE + script, timeout_s=10, PYTHONASYNCIODEBUG="1") == said
+    assert in_fresh_interpreter(PREAMBLE + script, timeout_s=60, PYTHONASYNCIODEBUG="1") == said

@@ -1,6 +1,7 @@
 """Streams, overload and deadlines of asynchronous views in real Flask applications."""
 
 import asyncio
+import functools
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,105 @@ def test_overload_is_answered_with_503_and_retry_after(serve_app, new_app):
     error = json.loads(body)["error"]
     assert (error["code"], error["retryable"]) == ("saturated", True)
     assert (bridge.stats().running, bridge.stats().refused) == (0, 1)
+
+
+def signed_in(view):
+    """A decorator that knows nothing of coroutines, as most that apps have."""
+
+    @functools.wraps(view)
+    def checked(*args, **kwargs):
+        return view(*args, **kwargs)
+
+    return checked
+
+
+@pytest.mark.parametrize("decorate", [async_route, lambda view: async_route(signed_in(view))])
+def test_a_view_under_async_route_is_limited_by_the_apps_bridge(serve_app, new_app, decorate):
+    app = new_app()
+    bridge = AsyncBridge(app, max_running=1)
+    gate = Gate(app)
+
+    @app.get("/decorated")
+    @decorate
+    async def decorated():
+        stats = bridge.stats()
+        return {"running": stats.running, "waiting": stats.waiting}
+
+    client = serve_app(app)
+    with ThreadPoolExecutor(1) as user:
+        first = user.submit(client.get, "/gate")
+        assert gate.entered.acquire(timeout=20)
+        status, headers, _ = client.get("/decorated")
+        gate.open()
+        assert first.result(20)[0] == 200
+    assert (status, headers["Retry-After"]) == (503, "1")
+    status, _, body = client.get("/decorated")
+    assert (status, json.loads(body)) == (200, {"running": 1, "waiting": 0})
+    assert bridge.stats().running == 0
+
+
+def test_what_a_view_calls_in_turn_needs_no_second_place(new_app):
+    """With one place and nobody who may wait, a second one would be refused."""
+    app = new_app()
+    AsyncBridge(app, max_running=1)
+
+    @async_route
+    async def inner():
+        await asyncio.sleep(0)
+        return "inner"
+
+    @app.get("/async")
+    async def outer():
+        return await offload(inner)
+
+    @app.get("/decorated")
+    @async_route
+    async def decorated():
+        return await offload(inner)
+
+    @app.get("/plain")
+    def plain():
+        return inner() + inner()
+
+    client = app.test_client()
+    answers = [client.get(path).text for path in ("/async", "/decorated", "/plain")]
+    assert answers == ["inner", "inner", "innerinner"]
+
+
+def test_hooks_and_apps_without_limits_ask_nobody_for_a_place(new_app):
+    app = new_app()
+    bridge = AsyncBridge(app, max_running=1)
+    alone = new_app()
+    AsyncBridge(alone)
+    for each in (app, alone):
+
+        @each.before_request
+        @async_route
+        async def hook():
+            flask.g.hooked = True
+
+        @each.get("/plain")
+        def plain():
+            return str(flask.g.hooked)
+
+    with bridge._admission.place_blocking():
+        assert app.test_client().get("/plain").text == "True"
+        assert alone.test_client().get("/plain").text == "True"
+    assert bridge.stats().refused == 0
+
+
+def test_the_bridges_deadline_holds_for_a_view_under_async_route_too(new_app):
+    app = new_app()
+    AsyncBridge(app, timeout_s=0.02)
+
+    @app.get("/")
+    @async_route
+    async def slow():
+        await asyncio.Event().wait()
+
+    response = app.test_client().get("/")
+    assert response.status_code == 504
+    assert response.json["error"]["code"] == "deadline_exceeded"
 
 
 def test_the_functions_around_a_view_take_no_place_so_that_what_began_is_finished(

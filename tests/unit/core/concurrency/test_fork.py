@@ -228,7 +228,7 @@ for _ in range(2):
     workers.add(pid)
 answered = set()
 for _ in range(2):
-    client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     client.request("GET", "/")
     answered.add(int(client.getresponse().read()))
     client.close()

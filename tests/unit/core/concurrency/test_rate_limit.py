@@ -401,8 +401,9 @@ def test_waking_does_not_spin_while_the_line_stands_still(in_virtual_time):
 
 def test_real_time_is_kept_to(monkeypatch):
     limiter = RateLimiter(1, 0.02)
+    begun = time.monotonic()
     with limiter:
-        begun = time.monotonic()
+        pass
     with limiter:
         assert time.monotonic() - begun >= 0.02 - 0.002
     woken = threading.Event()

@@ -53,8 +53,35 @@ def test_a_new_id_begins_a_new_call_where_every_index_is_zero_or_missing() -> No
 
 
 def test_a_call_without_an_id_is_given_one() -> None:
-    completion = assembled(Delta(tool_calls=(ToolCallDelta(0, None, "f", "{}"),)))
-    assert completion.tool_calls[0].id == "call_0"
+    first = assembled(Delta(tool_calls=(ToolCallDelta(0, None, "f", "{}"),)))
+    second = assembled(Delta(tool_calls=(ToolCallDelta(0, None, "f", "{}"),)))
+    assert first.tool_calls[0].id == first.message["tool_calls"][0]["id"]
+    # Two replies of one conversation must not have calls of the same name.
+    assert first.tool_calls[0].id != second.tool_calls[0].id
+
+
+def test_two_calls_that_were_given_the_same_id_are_two_calls_with_two_ids() -> None:
+    completion = assembled(
+        Delta(tool_calls=(ToolCallDelta(0, "weather", "weather", '{"city": 1}'),)),
+        Delta(tool_calls=(ToolCallDelta(1, "weather", "weather", '{"city": 2}'),)),
+    )
+    assert [call.arguments for call in completion.tool_calls] == ['{"city": 1}', '{"city": 2}']
+    assert len({call.id for call in completion.tool_calls}) == 2
+
+
+def test_a_call_that_is_sent_again_when_it_is_whole_is_there_once() -> None:
+    whole = Delta(tool_calls=(ToolCallDelta(0, "a", "f", '{"x": 1}'),))
+    assert [call.arguments for call in assembled(whole, whole).tool_calls] == ['{"x": 1}']
+
+
+def test_arguments_are_kept_as_they_were_written_whatever_they_are() -> None:
+    long = '{"text": "' + "x" * (1 << 20) + '"}'
+    for written in ("[1, 2]", '{"half": ', "null", long):
+        completion = assembled(
+            Delta(tool_calls=(ToolCallDelta(0, "a", "f", written[:5]),)),
+            Delta(tool_calls=(ToolCallDelta(0, None, None, written[5:]),)),
+        )
+        assert completion.tool_calls[0].arguments == written
 
 
 def test_the_reply_so_far_can_be_read_at_any_moment() -> None:

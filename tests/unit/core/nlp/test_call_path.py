@@ -14,7 +14,7 @@ from xwe.core.concurrency.admission import Admission
 from xwe.core.concurrency.rate_limit import RateLimiter
 from xwe.core.nlp.assembly import ReplyAssembly
 from xwe.core.nlp.breaker import CircuitBreaker
-from xwe.core.nlp.cache import AnswerCache
+from xwe.core.nlp.cache import AnswerCache, cache_key
 from xwe.core.nlp.call_path import CallGuards, CallPath, PhaseLimits, estimate_tokens
 from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits, Usage
 from xwe.core.nlp.observation import CallRecord, request_id, user_id
@@ -271,6 +271,19 @@ def test_the_same_question_at_temperature_zero_is_answered_from_the_cache() -> N
     assert again.timings.attempts == 0
 
 
+def test_an_answer_from_the_cache_is_observed_as_a_call_that_asked_nobody() -> None:
+    call = Fixture(ANSWER, cache=AnswerCache(60.0))
+    call.complete()
+    token = request_id.set("req-2")
+    call.complete()
+    request_id.reset(token)
+    asked, cached = call.records
+    assert (asked.outcome, asked.timings.attempts) == ("ok", 1)
+    assert (cached.outcome, cached.timings.attempts, cached.request_id) == ("ok", 0, "req-2")
+    assert (cached.provider, cached.model, cached.kind) == ("127.0.0.1:1", "m", "whole")
+    assert cached.usage is None, "the provider counted nothing for it"
+
+
 def test_above_temperature_zero_each_asking_is_a_call_of_its_own() -> None:
     warm = CompletionRequest(messages=QUESTION.messages, model="m", temperature=0.7)
     unsaid = CompletionRequest(messages=QUESTION.messages, model="m")
@@ -299,17 +312,45 @@ def test_callers_who_ask_at_the_same_time_share_one_call() -> None:
 
     def answer_late() -> None:
         asked.set()
-        assert others_wait.wait(5)
+        assert others_wait.wait(60)
 
     call.side.before_answer = answer_late
     with futures.ThreadPoolExecutor(3) as pool:
         leader = pool.submit(call.complete)
-        assert asked.wait(5)
+        assert asked.wait(60)
         followers = [pool.submit(call.complete) for _ in range(2)]
         others_wait.set()
         texts = [f.result(5).text for f in (leader, *followers)]
     assert texts == ["hello"] * 3
     assert not call.side.script
+    assert sorted(record.timings.attempts for record in call.records) == [0, 0, 1]
+    assert {record.outcome for record in call.records} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (ProviderAuthError(), "provider_auth"),
+        (DeadlineExceededError(), "deadline_exceeded"),
+        (asyncio.CancelledError(), "cancelled"),
+    ],
+    ids=repr,
+)
+def test_a_follower_that_gets_no_answer_is_observed_too(error: BaseException, outcome: str) -> None:
+    cache = AnswerCache(60.0)
+    call = Fixture(cache=cache)
+    key = cache_key(QUESTION)
+    assert key is not None
+    cache.join(key)  # somebody else asks, and is not done
+
+    async def wait_in_vain(flight: futures.Future, timeout_s: float) -> Any:
+        raise error
+
+    call.side.outcome = wait_in_vain
+    with pytest.raises(type(error)):
+        call.complete()
+    (record,) = call.records
+    assert (record.outcome, record.timings.attempts) == (outcome, 0)
 
 
 def test_a_follower_whose_leader_was_cancelled_asks_for_itself() -> None:
@@ -331,7 +372,7 @@ def test_a_follower_whose_leader_was_cancelled_asks_for_itself() -> None:
         def follow_before_the_leader_ends() -> None:
             if not follower:
                 follower.append(pool.submit(call.complete))
-                assert followed.wait(5)
+                assert followed.wait(60)
 
         call.side.before_answer = follow_before_the_leader_ends
         with pytest.raises(asyncio.CancelledError):

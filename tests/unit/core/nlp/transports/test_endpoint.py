@@ -106,6 +106,17 @@ def test_certificates_may_be_a_folder(monkeypatch, tmp_path):
     assert Endpoint.parse(URL).tls_context() is not None
 
 
+def test_certificates_are_read_only_where_tls_is_spoken(monkeypatch, tmp_path):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    for name in ("http_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    plain = URL.replace("https:", "http:")
+    assert Endpoint.parse(plain).tls_context() is None
+    monkeypatch.setenv("http_proxy", "https://proxy.example.com:3128")
+    assert Endpoint.parse(plain).tls_context() is not None
+
+
 def caused_by(cause):
     wrapping = RuntimeError("the library's wrapping")
     wrapping.__cause__ = cause

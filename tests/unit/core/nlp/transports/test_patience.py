@@ -169,6 +169,14 @@ def watchdog(clock, barks):
     return Rex(patience, clock, barks)
 
 
+def test_a_watchdog_that_does_not_say_how_it_interrupts_cannot_be_made(clock):
+    class Mute(Watchdog):
+        pass
+
+    with pytest.raises(TypeError, match="bark"):
+        Mute(Patience(LIMITS, clock.now), clock)
+
+
 def test_a_thousand_short_waits_set_one_timer(clock, watchdog, barks):
     set_timers = []
     call_at = clock.call_at

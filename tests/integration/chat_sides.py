@@ -1,0 +1,104 @@
+"""One process's chats on a real database and a real model server, and readers of their streams."""
+
+import contextlib
+
+import orjson
+
+from xwe.core.nlp.call_path import PhaseLimits
+from xwe.core.nlp.client_policy import ClientPolicy
+from xwe.core.nlp.llm_client import LLMClient
+from xwe.core.nlp.retry import RetryPolicy
+from xwe.services.chats.service import Chats
+from xwe.services.chats.values import ChatTimes
+from xwe.storage.database import Database
+from xwe.storage.repositories import characters, conversations, generations, messages, users
+from xwe.streams.live_streams import LiveStreams
+from xwe.streams.notifications import Notifications
+
+ROLE = "孙悟空"
+SOON_S = 60.0
+# So short that no test waits for them, and long enough that a busy machine keeps its leases.
+QUICK = ChatTimes(lease_s=5.0, snapshot_s=0.05, reap_s=0.05, follow_s=0.05, answer_s=20.0)
+
+
+class Side:
+    """One process's chats, with what they stand on; several stand for several processes."""
+
+    def __init__(self, url, model, times, **options):
+        self.database = Database(url, timeout_s=options.pop("timeout_s", 15.0))
+        self.client = LLMClient(
+            "key",
+            model.base_url + "/chat/completions",
+            transport="aiohttp",
+            policy=ClientPolicy(
+                retry=RetryPolicy(max_attempts=1),
+                phases=PhaseLimits(idle_s=options.pop("idle_s", 30.0)),
+            ),
+        )
+        self.streams = options.pop("streams", None) or LiveStreams()
+        self.notifications = Notifications()
+        self.chats = Chats(
+            self.database, self.client, self.streams, self.notifications, times=times, **options
+        )
+
+    def user(self, name="ada", role=ROLE, **fields):
+        """A user with a character; the user's id."""
+        with self.database.write() as writing:
+            user = users.create(writing, username=name, password_hash="-")
+            characters.create(writing, user_id=user.id, name=role, **fields)
+        return user.id
+
+    def rows(self, user_id, role=ROLE):
+        """All messages of the chat, variants included, in the order of writing."""
+        with self.database.read() as reading:
+            character = characters.get(reading, user_id, role)
+            conversation = conversations.with_character(reading, user_id, character.id)
+            if conversation is None:
+                return []
+            shown = messages.page(reading, conversation.id, limit=2000).messages
+            found = {
+                variant.id: variant
+                for message in shown
+                for variant in messages.variants(reading, conversation.id, message.id)
+            }
+        return sorted(found.values(), key=lambda message: message.seq)
+
+    def statuses(self, user_id):
+        return [(row.sender_type, row.status, row.content) for row in self.rows(user_id)]
+
+    def generation(self, user_id, generation_id):
+        with self.database.read() as reading:
+            return generations.get(reading, user_id, generation_id)
+
+    def close(self):
+        self.chats.close()
+        self.streams.shut_down()
+        self.client.cleanup()
+        self.database.close()
+
+
+def read_all(stream, after=0):
+    """A stream's events to its end."""
+    reader, events = stream.join(after), []
+    with contextlib.closing(reader):
+        while not reader.has_ended:
+            events += map(orjson.loads, reader.drain(SOON_S))
+    return events
+
+
+def read_until(stream, wanted):
+    """The text of a stream, as soon as it is `wanted`."""
+    reader, text = stream.join(0), ""
+    with contextlib.closing(reader):
+        while text != wanted:
+            assert wanted.startswith(text), text
+            text += text_of(map(orjson.loads, reader.drain(SOON_S)))
+    return text
+
+
+def text_of(events):
+    return "".join(event["delta"] for event in events if event["type"] == "text-delta")
+
+
+def kinds_of(events):
+    return [event["type"] for event in events]

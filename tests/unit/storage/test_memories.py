@@ -1,0 +1,106 @@
+"""Memories."""
+
+import pytest
+
+from xwe.errors import StaleVersionError
+from xwe.storage.records import NewMemory
+from xwe.storage.repositories import conversations, memories, messages
+
+
+@pytest.fixture
+def said(database, chat):
+    with database.write() as writing:
+        return [
+            messages.append(writing, chat.id, sender_type="user", content=text).id
+            for text in ("我住在长安", "我爱喝酒")
+        ]
+
+
+def contents(found):
+    return [memory.content for memory in found]
+
+
+def remember(database, chat, content):
+    with database.write() as writing:
+        made = memories.add(writing, chat.character_id, [NewMemory(content)])
+        memories.advance_watermark(writing, chat.id, expected_seq=0, new_seq=2)
+    return made
+
+
+def test_facts_are_kept_with_their_sources(database, chat, said):
+    fact = NewMemory("用户 | 住在 | 长安", importance=3, sources=(said[0], said[0]))
+    with database.write() as writing:
+        (made,) = memories.add(writing, chat.character_id, [fact], conversation_id=chat.id)
+    with database.read() as reading:
+        (found,) = memories.listed(reading, chat.character_id, "short")
+        assert memories.sources(reading, [made, made + 1]) == {made: [said[0]], made + 1: []}
+    assert (found.id, found.content, found.importance) == (made, fact.content, 3)
+
+
+def test_of_two_that_read_the_same_range_the_second_adds_nothing(database, ada, chat, said):
+    remember(database, chat, "once")
+    with pytest.raises(StaleVersionError):
+        remember(database, chat, "twice")
+    with database.read() as reading:
+        assert contents(memories.listed(reading, chat.character_id)) == ["once"]
+        assert conversations.get(reading, ada.id, chat.id).summarised_seq == 2
+
+
+def test_a_contradiction_supersedes_and_does_not_delete(database, chat):
+    with database.write() as writing:
+        (old,) = memories.add(writing, chat.character_id, [NewMemory("住在长安")])
+        memories.add(writing, chat.character_id, [NewMemory("住在洛阳", supersedes=(old,))])
+        assert contents(memories.listed(writing, chat.character_id)) == ["住在洛阳"]
+        assert memories.remove(writing, chat.character_id, [old]) == 1  # it was still there
+
+
+def test_what_was_superseded_goes_with_what_took_its_place(database, chat):
+    """It is wrong by now, and must not be told to the model again."""
+    with database.write() as writing:
+        who = chat.character_id
+        (rome,) = memories.add(writing, who, [NewMemory("住在长安"), NewMemory("爱喝酒")])[:1]
+        (paris,) = memories.add(writing, who, [NewMemory("住在洛阳", supersedes=(rome,))])
+        memories.add(writing, who, [NewMemory("住在成都", supersedes=(paris,))])
+        assert contents(memories.replace(writing, who, "short", ["爱喝酒"])) == ["爱喝酒"]
+        assert memories.remove(writing, who, [rome, paris]) == 0  # they are gone
+
+
+def test_a_long_chain_goes_too(database, chat):
+    """Longer than SQLite would follow a cascade."""
+    with database.write() as writing:
+        (last,) = memories.add(writing, chat.character_id, [NewMemory("0")])
+        for number in range(1, 1200):
+            fact = NewMemory(str(number), supersedes=(last,))
+            (last,) = memories.add(writing, chat.character_id, [fact])
+        assert memories.remove(writing, chat.character_id, [last]) == 1200
+        assert memories.listed(writing, chat.character_id) == []
+
+
+def test_an_edited_tier_keeps_the_rows_that_stay(database, chat, said):
+    with database.write() as writing:
+        kept, _ = memories.add(
+            writing, chat.character_id, [NewMemory("a", sources=(said[0],)), NewMemory("b")]
+        )
+        memories.add(writing, chat.character_id, [NewMemory("long", tier="long")])
+        now = memories.replace(writing, chat.character_id, "short", ["c", "a", "c"])
+        assert contents(now) == ["a", "c"]
+        assert memories.sources(writing, [kept]) == {kept: [said[0]]}
+        assert contents(memories.listed(writing, chat.character_id, "long")) == ["long"]
+
+
+def test_memories_move_between_tiers_and_are_pinned(database, chat):
+    with database.write() as writing:
+        (made,) = memories.add(writing, chat.character_id, [NewMemory("a")])
+        assert memories.set_tier(writing, chat.character_id, [made], "long") == 1
+        assert memories.set_pinned(writing, chat.character_id, made, pinned=True)
+        (found,) = memories.listed(writing, chat.character_id, "long")
+    assert found.pinned
+
+
+def test_another_characters_memories_are_out_of_reach(database, chat):
+    with database.write() as writing:
+        (made,) = memories.add(writing, chat.character_id, [NewMemory("a")])
+        other = chat.character_id + 1
+        assert memories.set_tier(writing, other, [made], "long") == 0
+        assert not memories.set_pinned(writing, other, made, pinned=True)
+        assert memories.remove(writing, other, [made]) == 0
