@@ -18,6 +18,7 @@ import math
 import socket
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import uvloop
@@ -90,23 +91,23 @@ class ReplyReader(asyncio.Protocol):
 class Load:
     """The users and what they have in common."""
 
-    def __init__(self, port: int, request: bytes, window: tuple[float, float]) -> None:
+    def __init__(self, port: int, requests: Sequence[bytes], window: tuple[float, float]) -> None:
         self._port = port
-        self._request = request
+        self._requests = requests
         self._window = window
         self.tally = Tally()
 
-    async def ask_once(self) -> None:
+    async def ask_once(self, user: int) -> None:
         """One user of a burst."""
         started = time.perf_counter()
         try:
             reader = await self._connect()
-            await self._ask(reader, started)
+            await self._ask(reader, user, started)
             reader.close()
         except OSError as error:
             self.tally.errors[type(error).__name__] += 1
 
-    async def keep_asking(self, begin_at: float) -> None:
+    async def keep_asking(self, user: int, begin_at: float) -> None:
         """One user of a loop; the last request is sent before the window closes."""
         await asyncio.sleep(max(0.0, begin_at - time.perf_counter()))
         reader = None
@@ -114,7 +115,7 @@ class Load:
             try:
                 if reader is None or not reader.is_open:
                     reader = await self._connect()
-                if not await self._ask(reader, started):
+                if not await self._ask(reader, user, started):
                     reader.close()
                     reader = None
             except OSError as error:
@@ -129,8 +130,9 @@ class Load:
         _, reader = await loop.create_connection(ReplyReader, "127.0.0.1", self._port)
         return reader
 
-    async def _ask(self, reader: ReplyReader, started: float) -> bool:
-        status, stays_open = await reader.send(self._request)
+    async def _ask(self, reader: ReplyReader, user: int, started: float) -> bool:
+        request = self._requests[user % len(self._requests)]
+        status, stays_open = await reader.send(request)
         self.tally.answered += 1
         self.tally.statuses[status] += 1
         now = time.perf_counter()
@@ -139,22 +141,40 @@ class Load:
         return stays_open
 
 
-async def run(arguments: argparse.Namespace) -> dict:
+def _requests(arguments: argparse.Namespace) -> list[bytes]:
+    """Each user's request; one for all unless a file has a path and headers for each."""
+    if arguments.requests is None:
+        return [_request(arguments, arguments.path, {})]
+    with open(arguments.requests, encoding="utf-8") as lines:  # noqa: PTH123 - no other use of paths
+        return [_request(arguments, *json.loads(line)) for line in lines]
+
+
+def _request(arguments: argparse.Namespace, path: str, headers: dict[str, str]) -> bytes:
     body = arguments.body.encode()
-    head = (
-        f"POST {arguments.path} HTTP/1.1\r\nHost: 127.0.0.1:{arguments.port}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+    given = {
+        "Host": f"127.0.0.1:{arguments.port}",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        **headers,
+    }
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def run(arguments: argparse.Namespace) -> dict:
+    requests = _requests(arguments)
     started, cpu_s = time.perf_counter(), time.process_time()
     users = range(arguments.users)
     if arguments.mode == "burst":
-        load = Load(arguments.port, head.encode() + body, (started, math.inf))
-        tasks = [asyncio.ensure_future(load.ask_once()) for _ in users]
+        load = Load(arguments.port, requests, (started, math.inf))
+        tasks = [asyncio.ensure_future(load.ask_once(user)) for user in users]
     else:
         opens = started + arguments.warm_up
-        load = Load(arguments.port, head.encode() + body, (opens, opens + arguments.seconds))
+        load = Load(arguments.port, requests, (opens, opens + arguments.seconds))
         step_s = arguments.spread / arguments.users
-        tasks = [asyncio.ensure_future(load.keep_asking(started + user * step_s)) for user in users]
+        tasks = [
+            asyncio.ensure_future(load.keep_asking(user, started + user * step_s)) for user in users
+        ]
     _, waiting = await asyncio.wait(tasks, timeout=arguments.limit)
     load.tally.unanswered = len(waiting)
     for task in waiting:
@@ -193,6 +213,7 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("path")
     parser.add_argument("--body", default='{"message": "Hello"}')
+    parser.add_argument("--requests", help="a file: for each user a line, [path, {header: value}]")
     parser.add_argument("--users", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=5, help="loop: how long to measure")
     parser.add_argument("--warm-up", type=float, default=2, help="loop: seconds not counted")

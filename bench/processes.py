@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
+GENERATORS = {"load.py", "stream_load.py", "turns_load.py"}
 START_WITHIN_S = 30.0
 STOP_WITHIN_S = 10.0
 
@@ -44,7 +45,7 @@ def run_json(
         text=True,
         timeout=limit_s,
         check=False,
-        preexec_fn=_to_harness_core if script == "load.py" else None,
+        preexec_fn=_to_harness_core if script in GENERATORS else None,
     )
     if done.returncode != 0:
         raise RuntimeError(f"{script} {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
@@ -57,11 +58,17 @@ def _to_harness_core() -> None:
 
 @contextmanager
 def upstream(
-    *, latency_ms: float = 0, pieces: int = 100, interval_ms: float = 0
+    *,
+    latency_ms: float = 0,
+    pieces: int = 100,
+    interval_ms: float = 0,
+    turn: tuple[int, int, int] | None = None,
 ) -> Iterator["Upstream"]:
     """A model server of one's own."""
     arguments = ["--latency-ms", f"{latency_ms:g}", "--pieces", str(pieces)]
     arguments += ["--interval-ms", f"{interval_ms:g}"]
+    if turn is not None:
+        arguments += ["--turn", *map(str, turn)]
     process = subprocess.Popen(
         [sys.executable, str(HERE / "upstream.py"), *arguments],
         env=environment(),
@@ -184,7 +191,16 @@ def _cpu_clock(pid: int) -> int:
 
 def resident_mb(pid: int) -> float:
     """Resident memory of the process, in MB."""
+    return _memory_mb(pid, "VmRSS")
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that the largest of the process and its descendants ever had, in MB."""
+    return max(_memory_mb(member, "VmHWM") for member in family(pid))
+
+
+def _memory_mb(pid: int, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError("the kernel does not say VmRSS")
+    raise RuntimeError(f"the kernel does not say {name}")

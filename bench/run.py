@@ -1,4 +1,4 @@
-"""Benchmarks xwe beside its peers in one run: `python bench/run.py [client|web|import|batch|all]`.
+"""Benchmarks xwe beside its peers in one run: `python bench/run.py [SECTION]`.
 
 The whole of it takes about ten minutes and writes bench/RESULTS.md; a part of it, or --quick,
 prints its tables and leaves that file alone. It needs Linux, and a machine with nothing else to
@@ -14,16 +14,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from batch_table import batch_tables
+from chats_table import chats_tables
 from client_table import client_tables
 from import_table import import_tables
 from machine import Bystanders, core_of_the_harness, facts
 from scale import QUICK, WHOLE, Scale
+from stream_table import stream_tables
+from tools_table import tools_tables
+from turns_table import turns_tables
 from web_table import web_tables
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 SECTIONS = {
     "client": client_tables,
     "web": web_tables,
+    "chats": chats_tables,
+    "streams": stream_tables,
+    "tools": tools_tables,
+    "turns": turns_tables,
     "import": import_tables,
     "batch": batch_tables,
 }

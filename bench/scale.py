@@ -14,6 +14,7 @@ class Scale:
         streams_each: streams that each reader reads, one after another.
         bursts: of each size at each web server.
         users: at once, at a web server.
+        streams: at once, through a web server.
         loop_s: how long a closed loop of few users is measured.
         prompts: through the batch processor.
         imports: fresh processes for each module.
@@ -25,6 +26,7 @@ class Scale:
     streams_each: int
     bursts: int
     users: tuple[int, ...]
+    streams: tuple[int, ...]
     loop_s: float
     prompts: int
     imports: int
@@ -41,6 +43,7 @@ QUICK = Scale(
     streams_each=1,
     bursts=1,
     users=(10, 1000),
+    streams=(100, 1000),
     loop_s=3,
     prompts=5_000,
     imports=3,
@@ -52,6 +55,7 @@ WHOLE = Scale(
     streams_each=1,
     bursts=3,
     users=(10, 100, 500, 1000),
+    streams=(100, 500, 1000),
     loop_s=6,
     prompts=20_000,
     imports=7,

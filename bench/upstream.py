@@ -5,7 +5,8 @@ requests answered in order. Every reply is encoded once, at the start. It prints
 until it is told to stop.
 
     POST …/chat/completions   a reply after --latency-ms; or, when the body asks for a stream,
-                              --pieces server-sent events, one every --interval-ms
+                              --pieces server-sent events, one every --interval-ms; with --turn,
+                              what a turn with one tool call asks for
     GET  anything             what it has done so far: {"requests": …, "pieces": …}
 """
 
@@ -14,21 +15,31 @@ import asyncio
 import json
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import uvloop
 
 REPLY_TEXT = "The quick brown fox jumps over the lazy dog. " * 6
 MODEL = "bench"
+# A timer of whole milliseconds may ring a little early: as a share of the time between two pieces.
+EARLY = 0.1
+
+
+Pieces = tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the server does: the reply as bytes, the pieces of a stream as bytes, and the times."""
+    """What the server does: the reply and the pieces of a stream as bytes, and the times.
+
+    Attributes:
+        pieces: for a request that streams, by what it holds.
+    """
 
     reply: bytes
     stream_head: bytes
-    pieces: tuple[bytes, ...]
+    pieces: Callable[[bytes], Pieces]
     latency_s: float
     interval_s: float
 
@@ -63,15 +74,52 @@ def response(body: bytes) -> bytes:
     return f"{head}\r\n\r\n".encode() + body
 
 
-def stream_pieces(count: int) -> tuple[bytes, ...]:
+END = b"data: [DONE]\n\n"
+
+
+def stream_pieces(count: int) -> Pieces:
     """`count` (two at least) events with text, then what ends a stream; each an HTTP chunk."""
     first, *middle, last = (piece_text(number) for number in range(count))
-    end = chunk(b"data: [DONE]\n\n") + chunk(b"")
     return (
         event({"role": "assistant", "content": first}),
         *(event({"content": text}) for text in middle),
-        event({"content": last}, "stop") + end,
+        event({"content": last}, "stop") + chunk(END) + chunk(b""),
     )
+
+
+def turn_pieces(arguments: int, bridge: int, answer: int) -> Callable[[bytes], Pieces]:
+    """The three replies of a turn: a call, what is said until its result is there, the answer.
+
+    Each has so many pieces, and one more that ends it.
+    """
+    call, spoken, told = call_pieces(arguments), text_pieces(bridge), text_pieces(answer)
+
+    def choose(request: bytes) -> Pieces:
+        if b'"role":"tool"' in request:
+            return told
+        return call if b'"tools":' in request else spoken
+
+    return choose
+
+
+def text_pieces(count: int) -> Pieces:
+    texts = (event({"content": piece_text(number)}) for number in range(count))
+    return (*texts, end_piece("stop"))
+
+
+def call_pieces(count: int) -> Pieces:
+    opening = {"index": 0, "id": "call_1", "type": "function"}
+    written = ['{"query": "', *(piece_text(number) for number in range(count - 2)), '"}']
+    first, *others = ({"arguments": text} for text in written)
+    return (
+        event({"tool_calls": [{**opening, "function": {"name": "tool_0", **first}}]}),
+        *(event({"tool_calls": [{"index": 0, "function": each}]}) for each in others),
+        end_piece("tool_calls"),
+    )
+
+
+def end_piece(reason: str) -> bytes:
+    return event({}, reason) + chunk(END) + chunk(b"")
 
 
 def piece_text(number: int) -> str:
@@ -79,7 +127,7 @@ def piece_text(number: int) -> str:
     return f" token{number}"
 
 
-def event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+def event(delta: dict[str, object], finish_reason: str | None = None) -> bytes:
     body = {
         "id": "chatcmpl-bench",
         "object": "chat.completion.chunk",
@@ -103,7 +151,9 @@ class ModelConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
         self._answering = False
+        self._pieces: Pieces = ()
         self._next_piece = 0
+        self._began = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -137,7 +187,7 @@ class ModelConnection(asyncio.Protocol):
         self._answering = True
         plan = self._plan
         if is_streamed(request, head_end):
-            self._next_piece = 0
+            self._pieces, self._next_piece = plan.pieces(request), 0
             self._later(plan.latency_s, self._begin_stream)
         else:
             self._later(plan.latency_s, self._send_reply)
@@ -154,20 +204,24 @@ class ModelConnection(asyncio.Protocol):
 
     def _begin_stream(self) -> None:
         self._transport.write(self._plan.stream_head)
-        self._send_piece()
+        self._began = self._loop.time()
+        self._send_pieces()
 
-    def _send_piece(self) -> None:
-        pieces = self._plan.pieces
-        while True:
-            self._transport.write(pieces[self._next_piece])
-            self._next_piece += 1
-            self._counters.pieces += 1
-            if self._next_piece == len(pieces):
-                self._finish()
-                return
-            if self._plan.interval_s > 0:
-                self._timer = self._loop.call_later(self._plan.interval_s, self._send_piece)
-                return
+    def _send_pieces(self) -> None:
+        """Send all that are due: by the clock, so that a server that is late does not stay so."""
+        pieces, interval_s = self._pieces, self._plan.interval_s
+        first, after = self._next_piece, len(pieces)
+        if interval_s > 0:
+            due = int((self._loop.time() - self._began) / interval_s + EARLY) + 1
+            after = min(after, max(due, first + 1))
+        self._transport.write(b"".join(pieces[first:after]))
+        self._next_piece = after
+        self._counters.pieces += after - first
+        if after == len(pieces):
+            self._finish()
+        else:
+            due_at = self._began + after * interval_s
+            self._timer = self._loop.call_at(due_at, self._send_pieces)
 
     def _finish(self) -> None:
         self._answering = False
@@ -212,12 +266,20 @@ def main() -> None:
     parser.add_argument("--latency-ms", type=float, default=0, help="before a reply begins")
     parser.add_argument("--pieces", type=int, default=100, help="events in a stream")
     parser.add_argument("--interval-ms", type=float, default=0, help="between two events")
+    parser.add_argument(
+        "--turn",
+        type=int,
+        nargs=3,
+        metavar=("CALL", "BRIDGE", "ANSWER"),
+        help="pieces of a turn's three replies, instead of --pieces",
+    )
     arguments = parser.parse_args()
+    same = stream_pieces(arguments.pieces)
     plan = Plan(
         reply=whole_reply(),
         stream_head=b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n",
-        pieces=stream_pieces(arguments.pieces),
+        pieces=turn_pieces(*arguments.turn) if arguments.turn else lambda _: same,
         latency_s=arguments.latency_ms / 1000,
         interval_s=arguments.interval_ms / 1000,
     )

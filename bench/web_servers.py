@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from processes import HERE, Upstream, environment, free_port, web_server
 
@@ -57,6 +57,12 @@ OPENAI_PER_REQUEST = WebServer(
 SHARED_OPENAI = WebServer(
     "FastAPI, one shared AsyncOpenAI", (*UVICORN, "shared_openai:application")
 )
+SHARED_OPENAI_STREAM = WebServer(
+    "FastAPI, one shared AsyncOpenAI", (*UVICORN, "shared_openai:application"), path="/stream"
+)
+RELAY = WebServer(
+    "ASGI relay, uvicorn and aiohttp (the floor)", (*UVICORN, "relay:application"), path="/"
+)
 EMPTY_VIEW = WebServer("empty Flask view under gunicorn", (*GTHREAD, "empty_view:application"))
 XWE = WebServer(
     "xwe, /api/llm/chat",
@@ -75,6 +81,8 @@ XWE = WebServer(
         "LOG_LEVEL": "WARNING",
     },
 )
+
+XWE_STREAM = replace(XWE, name="xwe, /api/llm/stream", path="/api/llm/stream")
 
 
 @dataclass(frozen=True)
