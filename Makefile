@@ -34,9 +34,12 @@ run: $(RUN_STAMP) ## set up once, then serve: PORT=9000 make run listens elsewhe
 demo: $(RUN_STAMP) ## see in half a minute what xwe changes, measured here
 	@exec $(BIN)/xwe demo
 
+# Several files at once, each whole in one process: much of the tests is waiting for a clock.
+ALL_TESTS := -n 3 --dist loadfile
+
 .PHONY: test
 test: $(DEV_STAMP) ## all tests; ARGS="-k stream" chooses some
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(ALL_TESTS))
 
 .PHONY: lint
 lint: $(DEV_STAMP) ## format, style, types and floors
@@ -58,6 +61,10 @@ fix: $(DEV_STAMP) ## format, mend what can be mended, write .env.example and doc
 .PHONY: bench
 bench: $(BENCH_STAMP) ## measure xwe beside its peers; writes bench/RESULTS.md
 	$(BENCH_VENV)/bin/python bench/run.py $(ARGS)
+
+.PHONY: drill
+drill: $(DEV_STAMP) ## kill the server fifty times under ten writers, and count what is lost
+	$(BIN)/python bench/drills/crash.py $(ARGS)
 
 .PHONY: lock
 lock: ## resolve the dependencies anew (needs uv)
