@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
 
@@ -79,10 +79,7 @@ def rejoining(url, stream_id, after=None):
 
 def post(url, path, said=None, headers=()):
     """Status and reply."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
-    connection.request("POST", path, json.dumps(said or {}).encode(), dict(headers))
-    response = connection.getresponse()
-    try:
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)) as connection:
+        connection.request("POST", path, json.dumps(said or {}).encode(), dict(headers))
+        response = connection.getresponse()
         return response.status, json.loads(response.read())
-    finally:
-        connection.close()
