@@ -171,7 +171,7 @@ def module_mock_server() -> Iterator[MockServer]:
 @pytest.fixture
 def mock_server(module_mock_server: MockServer) -> MockServer:
     """A model server; one for a module's tests, with nothing remembered of the one before."""
-    module_mock_server.forget_requests()
+    module_mock_server.reset()
     return module_mock_server
 
 

@@ -112,11 +112,17 @@ class MockServer:
         self.follow(*(Rule(kind, said) for kind, said in kinds if said is not None))
 
     def reset(self) -> None:
-        """Forget the requests so far, the rules and what is left of the script."""
+        """Forget the requests so far, the rules and what is left of the script.
+
+        A request that has been sent by now is taken in first, so that it takes its behaviour from
+        the script that is forgotten and none from the next.
+        """
+        if self._thread is not None:
+            self._thread.run(self._server.take_in())
         self._server.forget_script()
         self._log.clear()
 
-    def wait_until(self, predicate: Callable[[], object], timeout_s: float = 20.0) -> None:
+    def wait_until(self, predicate: Callable[[], object], timeout_s: float = 60.0) -> None:
         """Block until `predicate()` is true; it is asked again whenever a request changes.
 
         Raises:

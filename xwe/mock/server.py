@@ -33,6 +33,8 @@ from xwe.mock.validation import find_embedding_refusal
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 # A thousand clients may connect at once, and a refused connection would look like a fault.
 _BACKLOG: Final = 4096
+# A connection is accepted in one turn of the loop, read in the next, and so on; with some to spare.
+_TURNS_OF_A_REQUEST: Final = 10
 _MODELS: Final = (DEMO_MODEL, EMBEDDING_MODEL)
 
 Handler = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
@@ -88,6 +90,11 @@ class ModelServer:
     def forget_script(self) -> None:
         """Behave as by default from the next request on. Thread-safe."""
         self._chat.forget_script()
+
+    async def take_in(self) -> None:
+        """Let every request come in whose bytes have reached this machine's sockets."""
+        for _ in range(_TURNS_OF_A_REQUEST):
+            await asyncio.sleep(0)
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which is a free one where `port` is 0.

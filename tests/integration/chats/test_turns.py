@@ -166,6 +166,7 @@ def test_two_characters_answer_at_once(side, mock_server):
     grace = side.user("grace")
     mock_server.script(STALLED, Behaviour(text=SAID))
     stream = side.chats.say(ada, ROLE, "one")
+    mock_server.wait_until(lambda: mock_server.requests)  # the first of the script is for this one
     assert side.chats.reply(grace, ROLE, "two").text == SAID
     side.chats.stop(ada, stream.stream_id)
 
