@@ -8,7 +8,7 @@ import hashlib
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -151,10 +151,7 @@ class Accounts:
             keys.append(f"address {address}")
         self._refuse_guessing(keys)
         user = self._user_named(username)
-        # Again before the hash: of many guesses at once most are still in line by then.
-        if not self._is_right(password, user, lambda: self._refuse_guessing(keys)):
-            for key in keys:
-                self._wrong.add(key)
+        if not self._is_right(password, user, keys):
             raise WrongPasswordError
         assert user is not None  # noqa: S101 - for nobody no password is right
         self._wrong.forget(keys[0])
@@ -179,11 +176,20 @@ class Accounts:
         with self._database.read() as reading:
             return users.by_name(reading, name)
 
-    def _is_right(
-        self, password: str, user: User | None, first: Callable[[], object] = lambda: None
-    ) -> bool:
+    def _is_right(self, password: str, user: User | None, keys: Collection[str]) -> bool:
         kept = None if user is None or len(password) > LONGEST_PASSWORD else user.password_hash
-        return self._passwords.is_right(normal(password[:LONGEST_PASSWORD]), kept, first=first)
+        return self._passwords.is_right(
+            normal(password[:LONGEST_PASSWORD]),
+            kept,
+            # Again before the hash: of many guesses at once most are still in line by then. And
+            # counted before the next one's turn: the thread that asked may wake late.
+            first=lambda: self._refuse_guessing(keys),
+            when_wrong=lambda: self._count_guess(keys),
+        )
+
+    def _count_guess(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._wrong.add(key)
 
     # --- being recognised ---
 
@@ -253,10 +259,9 @@ class Accounts:
         if user is None:
             raise NotFoundError
         check_password(new, "new")  # first, so that it can be mended without a count
-        key = f"change {user_id}"
-        self._refuse_guessing((key,))
-        if not self._is_right(old, user, lambda: self._refuse_guessing((key,))):
-            self._wrong.add(key)
+        keys = (f"change {user_id}",)
+        self._refuse_guessing(keys)
+        if not self._is_right(old, user, keys):
             raise WrongPasswordError("This is not your password.")
         password_hash = self._passwords.hash(normal(new))
         secret = _new_secret()

@@ -46,7 +46,12 @@ class Passwords:
         return self._pool.submit(lambda: self._hasher.hash(password)).result()
 
     def is_right(
-        self, password: str, kept: str | None, *, first: Callable[[], object] = lambda: None
+        self,
+        password: str,
+        kept: str | None,
+        *,
+        first: Callable[[], object] = lambda: None,
+        when_wrong: Callable[[], object] = lambda: None,
     ) -> bool:
         """Whether `kept` is the password's hash.
 
@@ -57,6 +62,7 @@ class Passwords:
             password: what was typed.
             kept: the account's hash, None where there is no account.
             first: called in the pool's thread before the work; what it raises ends it.
+            when_wrong: called there after it, before the thread takes up the next.
 
         Raises:
             SaturatedError: too many others wait already.
@@ -64,7 +70,10 @@ class Passwords:
 
         def check() -> bool:
             first()
-            return self._matches(password, kept or self._nobodys) and kept is not None
+            is_right = self._matches(password, kept or self._nobodys) and kept is not None
+            if not is_right:
+                when_wrong()
+            return is_right
 
         return self._pool.submit(check).result()
 

@@ -141,5 +141,6 @@ class Tasks:
             self._limits.refuse_more_jobs(jobs.count_unfinished(writing, user_id) - 1)
 
     def _tell_after(self, writing: Writing, job: Job) -> None:
-        writing.after_commit(self._wake)
+        # In this order: what the runner tells of the job is newer.
         writing.after_commit(partial(self._news.tell, job))
+        writing.after_commit(self._wake)

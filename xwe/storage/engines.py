@@ -1,5 +1,7 @@
 """Engines: how a connection to each of the two databases is made and set up."""
 
+import sqlite3
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,9 @@ from xwe.storage.column_types import dump_json, load_json
 _VARIABLE = "XWE_DATABASE_URL"
 # The option of a connection that says what opens its transactions on SQLite.
 BEGIN = "xwe_begin"
+
+_PRIMARY = 0xFF  # the rest of a result code only says more of the same
+_TRY_AGAIN_AFTER_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ def _sqlite(url: URL, limits: Limits, options: dict[str, Any]) -> Engine:
     def set_up(connection: SqliteConnection, _: object) -> None:
         # In this mode readers and the writer do not wait for each other. With NORMAL a commit
         # survives the death of the process; only a power cut can take the last ones back.
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection, limits.timeout_s)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
 
@@ -105,6 +110,25 @@ def _sqlite(url: URL, limits: Limits, options: dict[str, Any]) -> Engine:
         connection.exec_driver_sql(connection.get_execution_options().get(BEGIN, "BEGIN"))
 
     return engine
+
+
+def _use_wal(connection: SqliteConnection, timeout_s: float) -> None:
+    """Switch the file to this mode, where it is new.
+
+    Of two that do so at once SQLite turns one away without a wait, whatever its timeout is: each
+    holds what the other would have to wait for.
+    """
+    ends_at = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > ends_at:
+                raise
+            time.sleep(_TRY_AGAIN_AFTER_S)
+        else:
+            return
 
 
 def _postgresql(url: URL, limits: Limits, options: dict[str, Any]) -> Engine:

@@ -120,9 +120,9 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
         try:
             future = super().submit(context.run, self._perform, fn, args, kwargs)
         except RuntimeError as error:  # shut down meanwhile, or the interpreter ends
-            self._leave_place(None)
+            self._leave_place()
             raise ClosedError(f"The thread pool has been shut down ({error}).") from None
-        future.add_done_callback(self._leave_place)
+        future.add_done_callback(self._leave_place_unused)
         return future
 
     def _take_place(self) -> None:
@@ -144,9 +144,13 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
                 )
             self._pending += 1
 
-    def _leave_place(self, _future: Future[Any] | None) -> None:
+    def _leave_place(self) -> None:
         with self._guard:
             self._pending -= 1
+
+    def _leave_place_unused(self, future: Future[Any]) -> None:
+        if future.cancelled():  # before it began: a task that ran has left its place itself
+            self._leave_place()
 
     def _perform(self, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
         occupancy = _Occupancy(self)
@@ -164,6 +168,8 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
             taken_s = time.monotonic() - started
             with self._guard:
                 self._running -= 1
+                # Not when the future is done: whoever has its result must find the place free.
+                self._pending -= 1
                 mean = self._mean_task_s
                 self._mean_task_s = mean + (taken_s - mean) * MEAN_WEIGHT if mean else taken_s
 

@@ -12,7 +12,7 @@ import contextvars
 import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -22,7 +22,7 @@ from xwe.core.concurrency.handover import Call
 from xwe.core.concurrency.loop_thread import LoopThread, get_loop_thread
 from xwe.core.concurrency.mailbox import Mailbox
 from xwe.core.concurrency.own_loop import OwnLoop
-from xwe.errors import ClosedError, DeadlineExceededError
+from xwe.errors import ClosedError
 
 log = logging.getLogger("xwe.loop")
 
@@ -147,15 +147,20 @@ def _read(source: AsyncIterator[T], context: contextvars.Context) -> Generator[A
 
 def _finish(thread: LoopThread, rest: Coroutine[Any, Any, None]) -> None:
     try:
-        if thread.is_current():
-            # The garbage collector came by on the loop's thread: it must not wait for the loop.
-            thread.submit(rest)
-        else:
-            thread.run(rest, CLOSE_WITHIN_S * 2)
+        ending = thread.submit(rest)
     except ClosedError:
         return  # and so all its tasks have been cancelled
-    except DeadlineExceededError:
-        log.warning("An iterator was left while the event loop is blocked.")
+    if thread.is_current():
+        return  # the garbage collector came by there: it must not wait for the loop
+    try:
+        if wait([ending], CLOSE_WITHIN_S * 2).done:
+            ending.result()
+        else:  # not taken back: a loop that turns again has still to end the iterator
+            log.warning("An iterator was left while the event loop is blocked.")
+    except ClosedError:
+        return
+    finally:
+        del ending  # an error of it leads to this frame: do not keep the circle
 
 
 def _read_in_this_thread(

@@ -61,6 +61,8 @@ class LoopThread:
         self._ident: int | None = None
         self._incoming: deque[Call[Any]] = deque()
         self._waited_for: set[Call[Any]] = set()
+        # Whom the closing has answered: the loop itself holds the tasks of these calls only weakly.
+        self._cut_off: list[Call[Any]] = []
         self._closed = False
 
     @property
@@ -225,7 +227,9 @@ class LoopThread:
     def _fail_waited_for(self) -> None:
         with contextlib.suppress(KeyError):  # the loop may take one out at the same time
             while True:
-                self._waited_for.pop().fail(ClosedError("The event loop was closed meanwhile."))
+                call = self._waited_for.pop()
+                self._cut_off.append(call)
+                call.fail(ClosedError("The event loop was closed meanwhile."))
 
     def _start(self) -> asyncio.AbstractEventLoop:
         with self._starting:
@@ -261,6 +265,7 @@ class LoopThread:
         finally:
             self._closed = True
             self._turn_away_incoming()
+            self._cut_off.clear()
             loop.close()
             self._ident = None  # the system may give it to another thread
             _running.discard(self)
@@ -270,10 +275,13 @@ class LoopThread:
         self._fail_waited_for()
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + CLOSE_WITHIN_S
-        while (tasks := asyncio.all_tasks() - {asyncio.current_task()}) and loop.time() < ends_at:
+        # Once however late it is: a task that nobody has cancelled would be destroyed as it stands.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks, timeout=ends_at - loop.time())
+            await asyncio.wait(tasks, timeout=max(0.0, ends_at - loop.time()))
+            if loop.time() >= ends_at:
+                break
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_WITHIN_S):
                 await loop.shutdown_asyncgens()

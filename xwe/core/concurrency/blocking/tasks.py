@@ -233,13 +233,20 @@ def gather(
     Raises: the first error, and as `wait_for`.
     """
     parts, limit = _adopt(aws)
+    has_begun = False
 
     async def gathered() -> list[Any]:
+        nonlocal has_begun
+        has_begun = True
         return await asyncio.gather(
             *(_native(part) for part in parts), return_exceptions=return_exceptions
         )
 
-    return _finish(Task(gathered()), limit)
+    try:
+        return _finish(Task(gathered()), limit)
+    finally:
+        if not has_begun:  # cancelled before its first turn, so it has not cancelled its parts
+            futures.wait([part for part in parts if part.cancel()], SETTLE_WITHIN_S)
 
 
 def wait(
