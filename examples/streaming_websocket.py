@@ -44,16 +44,18 @@ if __name__ == "__main__":
             questions = {"poem": "写一首诗", "joke": "Tell me a joke"}
             for name, question in questions.items():
                 say(socket, type="chat", id=name, message=question)
-            streams = {}
-            while len(streams) < len(questions):
+            streams, seen, text = {}, 0, ""
+            # Until the first words of the poem, and then the line goes dead.
+            while not text or len(streams) < len(questions):
                 message = hear(socket)
                 if message["type"] == "started":
                     streams[message["id"]] = message["stream"]
-            seen, text = 0, ""
-            while not text:  # the first words of the poem, and then the line goes dead
-                message = hear(socket)
-                if message["type"] == "event" and message["stream"] == streams["poem"]:
-                    seen, text = message["number"], text + text_of(message)
+                elif (
+                    not text
+                    and message["type"] == "event"
+                    and message["stream"] == streams.get("poem")
+                ):
+                    seen, text = message["number"], text_of(message)
         print(f"hung up after event {seen}: {text!r}")
 
         with connect(url, additional_headers=HEADERS) as socket:

@@ -31,7 +31,7 @@ async def food(city: str) -> list[str]:
 
 if __name__ == "__main__":
     with (
-        any_model(latency_s=0.2, tokens_per_s=120, length=300),
+        any_model(latency_s=0.2, tokens_per_s=100, length=400),
         LLMClient(transport="aiohttp") as client,
     ):
         for mode in ("sync", "non_preemptive", "preemptive"):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import logging
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from xwe.core.concurrency import loop_thread
 from xwe.mock import MockServer
@@ -37,7 +38,8 @@ RESIDENT_THREADS = (
     "uvloop_",
     "MainThread",
 )
-LEAK_GRACE_S = 10.0
+LEAK_GRACE_S = 60.0  # where nothing is left it takes none of it
+LOOP_WITHIN_S = 60.0
 BROWSERS = ("chromium-headless-shell", "chromium")
 LISTENING = "0A"  # as /proc/net/tcp has it
 
@@ -50,7 +52,7 @@ _SETTINGS = re.compile(r"(LLM_|XWE_(?!REQUIRE_SERVICES)).*|[A-Z]+_API_KEY|HOST|P
 
 
 # How long an example takes says more of the machine than of the code.
-settings.register_profile("xwe", deadline=None)
+settings.register_profile("xwe", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("xwe")
 
 
@@ -74,7 +76,7 @@ def _missing(item: pytest.Item) -> Iterator[str]:
     for marker in item.iter_markers("service"):
         name = marker.args[0]
         try:
-            socket.create_connection(("127.0.0.1", SERVICE_PORTS[name]), timeout=1).close()
+            socket.create_connection(("127.0.0.1", SERVICE_PORTS[name]), timeout=20).close()
         except OSError as error:
             yield f"{name} does not answer on loopback: {error}"
 
@@ -107,7 +109,7 @@ def _resident_tasks() -> set[asyncio.Task[object]]:
     taken_in = threading.Event()
     with contextlib.suppress(RuntimeError):  # closed in this very moment
         resident.loop.call_soon_threadsafe(taken_in.set)
-        taken_in.wait(LEAK_GRACE_S)  # what has just been handed over is no task before
+        taken_in.wait(LOOP_WITHIN_S)  # what has just been handed over is no task before
     return {task for task in asyncio.all_tasks(resident.loop) if not task.done()}
 
 
@@ -162,6 +164,20 @@ def _tcp_table() -> Iterator[tuple[str, str, str]]:
             yield f"socket:[{row[9]}]", row[1].rpartition(":")[2], row[3]
 
 
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """pytest's, without what the resident loop's watchdog says: that is about the machine."""
+
+    def is_about_the_test(record: logging.LogRecord) -> bool:
+        resident = loop_thread._resident
+        watching = None if resident is None else resident._watchdog._thread
+        return watching is None or record.thread != watching.ident
+
+    caplog.handler.addFilter(is_about_the_test)
+    yield caplog
+    caplog.handler.removeFilter(is_about_the_test)
+
+
 @pytest.fixture(scope="module")
 def module_mock_server() -> Iterator[MockServer]:
     with MockServer() as server:
@@ -205,7 +221,7 @@ class RunningApp:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(20)
+            self.process.wait(60)  # longer than it may take to drain
         self.process.kill()
         self.process.stdout.close()
         return self.process.wait()

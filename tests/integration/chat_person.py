@@ -2,14 +2,14 @@
 
 import http.client
 import json
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from urllib.parse import quote, urlsplit
 
 from stream_client import Reading
 
 from xwe.storage.repositories import characters, users
 
-SLOW_S = 25
+SLOW_S = 60
 
 
 class Person:
@@ -47,7 +47,8 @@ class Person:
                 given["Cookie"] = self.cookie
             body = None if said is None else json.dumps(said).encode()
             connection.request(method, path, body, given)
-            yield Reading(connection, connection.getresponse())
+            with closing(connection.getresponse()) as response:
+                yield Reading(connection, response)
         finally:
             connection.close()
 

@@ -1,6 +1,8 @@
 """One process's chats on a real database and a real model server, and readers of their streams."""
 
 import contextlib
+import functools
+import time
 
 import orjson
 
@@ -17,8 +19,8 @@ from xwe.streams.notifications import Notifications
 
 ROLE = "孙悟空"
 SOON_S = 60.0
-# So short that no test waits for them, and long enough that a busy machine keeps its leases.
-QUICK = ChatTimes(lease_s=5.0, snapshot_s=0.05, reap_s=0.05, follow_s=0.05, answer_s=20.0)
+# Looks so often that no test waits for them, and limits that no busy machine comes up against.
+QUICK = ChatTimes(lease_s=600.0, snapshot_s=0.05, reap_s=0.05, follow_s=0.05, answer_s=SOON_S)
 
 
 class Side:
@@ -70,11 +72,33 @@ class Side:
         with self.database.read() as reading:
             return generations.get(reading, user_id, generation_id)
 
+    @contextlib.contextmanager
+    def impatient(self):
+        """Meanwhile nobody waits long for a lock: at other times a busy machine may need it."""
+        write = self.database.write
+        self.database.write = functools.partial(write, patience_s=0.2)
+        try:
+            yield
+        finally:
+            self.database.write = write
+
+    def wait_until_free(self):
+        """Until no answer is made: a place is given back a moment after its answer's end."""
+        wait_until(lambda: not self.streams.running)
+
     def close(self):
         self.chats.close()
         self.streams.shut_down()
         self.client.cleanup()
         self.database.close()
+
+
+def wait_until(holds):
+    """For what nobody tells of."""
+    ends_at = time.monotonic() + SOON_S
+    while not holds():
+        assert time.monotonic() < ends_at
+        time.sleep(0.005)
 
 
 def read_all(stream, after=0):

@@ -141,7 +141,9 @@ def _read_request(connection):
         if line.lower().startswith(b"content-length:")
     ]
     while len(body) < lengths[0]:
-        body += connection.recv(65536)
+        body += (chunk := connection.recv(65536))
+        if not chunk:  # the client has given up half-way
+            return b""
     return head + b"\r\n\r\n" + body
 
 

@@ -35,7 +35,7 @@ class Person:
     def ask(self, method: str, path: str, **options: object) -> requests.Response:
         """A request as one of the server's own pages makes it."""
         headers = {"Origin": self.url} | options.pop("headers", {})
-        return self.session.request(method, self.url + path, headers=headers, timeout=20, **options)
+        return self.session.request(method, self.url + path, headers=headers, timeout=60, **options)
 
     def close(self) -> None:
         self.session.close()
@@ -46,7 +46,7 @@ class Person:
         """Another session, so that the person stays signed in when it ends."""
         who = {"username": self.account.username, "password": PASSWORD}
         address = f"{self.url}/auth/login"
-        assert requests.post(address, json=who, timeout=20).ok
+        assert requests.post(address, json=who, timeout=60).ok
         items = self.ask("GET", "/api/me/sessions").json()["items"]
         return {"session_id": next(item["id"] for item in items if not item["is_this_one"])}
 

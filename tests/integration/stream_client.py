@@ -5,6 +5,8 @@ import json
 from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
+SOON_S = 60.0
+
 
 class Reading:
     """One reader's connection; its events as pairs of number and event."""
@@ -57,14 +59,16 @@ def kinds_of(events):
 @contextmanager
 def reading(url, path="/api/llm/stream", headers=(), **said):
     """Begin an answer with `message=…`, or read the one at `path`."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=SOON_S)
     try:
         if said:
             body = json.dumps(said).encode()
             connection.request("POST", path, body, dict(headers))
         else:
             connection.request("GET", path, headers=dict(headers))
-        yield Reading(connection, connection.getresponse())
+        # The last one on a connection holds the socket itself, which only its own end closes.
+        with closing(connection.getresponse()) as response:
+            yield Reading(connection, response)
     finally:
         connection.close()
 
@@ -79,7 +83,7 @@ def rejoining(url, stream_id, after=None):
 
 def post(url, path, said=None, headers=()):
     """Status and reply."""
-    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=SOON_S)) as connection:
         connection.request("POST", path, json.dumps(said or {}).encode(), dict(headers))
         response = connection.getresponse()
         return response.status, json.loads(response.read())

@@ -137,14 +137,17 @@ def test_preempted_turns_leave_no_request_behind(model, agent, mock_server):
     model()
     mock_server.script_by_kind(
         offers_tools=Behaviour(tool_calls=CALLS[:1]),
-        plain=Behaviour(text="一二三四五六七八九十" * 40, tokens_per_s=40),  # 10 s
+        plain=Behaviour(text="一二三四五六七八九十" * 40, tokens_per_s=4),  # 100 s
         has_tool_results=Behaviour(text="好了。"),
     )
 
+    def bridges():
+        return [request for request in mock_server.requests if not request.body.get("tools")]
+
     @tool(effect="read_only", name="weather")
     async def slow(city: str) -> str:
-        """Takes its time."""
-        await asyncio.sleep(0.02)
+        """Takes its time, until the first of the bridges has been asked for."""
+        await asyncio.to_thread(mock_server.wait_until, bridges)
         return city
 
     patient = Agent(agent._client, [slow])
@@ -158,6 +161,5 @@ def test_preempted_turns_leave_no_request_behind(model, agent, mock_server):
     for turn in run_async_in_sync(turns()):
         assert said_in(turn).endswith("好了。")
     mock_server.wait_until(lambda: all(r.finished or r.disconnected for r in mock_server.requests))
-    bridges = [request for request in mock_server.requests if not request.body.get("tools")]
-    assert any(request.disconnected for request in bridges)  # a busy machine cuts few of them
+    assert any(request.disconnected for request in bridges())  # a busy machine cuts few of them
     patient.close()

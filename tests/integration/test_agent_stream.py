@@ -14,9 +14,30 @@ CALLS = [
 ]
 
 
+# A tool of the server's own that takes until there is a file.
+HELD = """
+import asyncio, os, pathlib
+from xwe import tool
+
+@tool(effect="read_only", timeout_s=100)
+async def held(name: str) -> str:
+    \"\"\"Waits.\"\"\"
+    while not pathlib.Path(os.environ["HELD_UNTIL"], name).exists():
+        await asyncio.sleep(0.02)
+    return name
+"""
+
+
 @pytest.fixture(scope="module")
-def server(serve):
-    return serve()
+def held_until(tmp_path_factory):
+    """Where the files are that `held` waits for."""
+    return tmp_path_factory.mktemp("held")
+
+
+@pytest.fixture(scope="module")
+def server(serve, held_until):
+    (held_until / "held_tool.py").write_text(HELD)
+    return serve(XWE_TOOLS="held_tool:held", PYTHONPATH=str(held_until), HELD_UNTIL=str(held_until))
 
 
 @pytest.fixture
@@ -73,13 +94,17 @@ def test_marks_tell_when_each_step_and_tool_began_and_ended(server, model):
     assert times == sorted(times)
 
 
-def test_a_preemption_is_an_interrupt_and_never_an_abort(server, mock_server):
+def test_a_preemption_is_an_interrupt_and_never_an_abort(server, mock_server, held_until):
     mock_server.script_by_kind(
-        offers_tools=Behaviour(tool_calls=[{"name": "weather", "arguments": {"city": "北京"}}]),
-        plain=Behaviour(text="说个不停。" * 400, tokens_per_s=100),
+        offers_tools=Behaviour(tool_calls=[{"name": "held", "arguments": {"name": "spoken"}}]),
+        plain=Behaviour(text="说个不停。" * 400, tokens_per_s=4),
         has_tool_results=Behaviour(text="北京今天晴。"),
     )
-    events = turn(server, mode="preemptive")
+    with reading(server.url, "/api/agent/stream", message="?", mode="preemptive") as reader:
+        events = reader.until("text-delta")  # the bridge has begun
+        held_until.joinpath("spoken").touch()
+        events += reader
+        assert reader.is_done
     told = mock_server.requests[-1].body["messages"]
     mock_server.reset()
     interrupt = data_of(events, "data-interrupt")[0]

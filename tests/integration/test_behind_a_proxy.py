@@ -150,11 +150,11 @@ def test_a_page_over_tls_is_this_servers_and_its_cookie_is_secure(serve, behind,
 
 def test_websockets_pass_and_foreign_ones_do_not(serve, behind):
     url = behind(serve(XWE_TRUSTED_PROXIES="1"))
-    tls = ssl.create_default_context(cafile=CERTIFICATE)
+    options = {"ssl": ssl.create_default_context(cafile=CERTIFICATE), "open_timeout": 60}
     address = f"wss{url.removeprefix('https')}/ws"
-    with connect(address, ssl=tls, additional_headers={"Origin": url}) as client:
+    with connect(address, additional_headers={"Origin": url}, **options) as client:
         client.send('{"type": "ping"}')
-        assert client.recv(20) == '{"type":"pong"}'
+        assert client.recv(60) == '{"type":"pong"}'
     with pytest.raises(InvalidStatus) as refused:
-        connect(address, ssl=tls, additional_headers={"Origin": "https://evil.test"})
+        connect(address, additional_headers={"Origin": "https://evil.test"}, **options)
     assert refused.value.response.status_code == 403

@@ -3,12 +3,15 @@
 The routes come from the URL map.
 """
 
+import contextlib
+
 import pytest
 from owned_things import Person
-from postgresql import SQLITE_AND_POSTGRESQL
+from postgresql import SQLITE_AND_POSTGRESQL, new_database
 from url_map import ROUTES
 
 from xwe.storage.database import Database
+from xwe.storage.migrating import upgrade
 
 NAMED = [route for route in ROUTES if "<" in route.rule.replace("<int:", "")]
 
@@ -16,18 +19,22 @@ NAMED = [route for route in ROUTES if "<" in route.rule.replace("<int:", "")]
 @pytest.fixture(scope="module", params=SQLITE_AND_POSTGRESQL)
 def person(request, serve, tmp_path_factory):
     """Somebody who is signed in; the test fails if the server writes a traceback meanwhile."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('addresses')}/xwe.db"
-    else:
-        url = request.getfixturevalue("postgresql_of_session")
-    server, database = serve(XWE_DATABASE_URL=url), Database(url)
-    person = Person(server.url, database, "addressee")
-    database.ping()  # its connection is the module's, not a test's
-    yield person
-    person.close()
-    database.close()
-    assert "Traceback" not in server.log
-    assert "ERROR" not in server.log
+    with contextlib.ExitStack() as stack:
+        if request.param == "sqlite":
+            url = f"sqlite:///{tmp_path_factory.mktemp('addresses')}/xwe.db"
+        else:
+            # Of its own: in the session's one there may be work that other tests have left.
+            url = stack.enter_context(new_database())
+            upgrade(url)
+        server, database = serve(XWE_DATABASE_URL=url), Database(url)
+        person = Person(server.url, database, "addressee")
+        database.ping()  # its connection is the module's, not a test's
+        yield person
+        person.close()
+        database.close()
+        server.stop()
+        assert "Traceback" not in server.log
+        assert "ERROR" not in server.log
 
 
 @pytest.mark.parametrize("nul", ["%00", "a%00", "%00b"])

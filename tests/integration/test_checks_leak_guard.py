@@ -8,8 +8,8 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 
-# The guard as every test has it, but less patient.
-CONFTEST = f"""
+# The guard as every test has it, but less patient with what never ends.
+IMPATIENT = f"""
 import importlib.util
 
 spec = importlib.util.spec_from_file_location("guard", {str(TESTS / "conftest.py")!r})
@@ -18,6 +18,7 @@ spec.loader.exec_module(guard)
 guard.LEAK_GRACE_S = 0.2
 leak_guard = guard.leak_guard
 """
+AS_IT_IS = IMPATIENT.replace("guard.LEAK_GRACE_S = 0.2\n", "")
 
 BEGINNING = """
 import asyncio, socket, threading
@@ -64,9 +65,9 @@ def test_clean():
 """
 
 
-def run(directory, tests):
+def run(directory, tests, conftest=IMPATIENT):
     """What pytest says of these tests, under the guard."""
-    (directory / "conftest.py").write_text(CONFTEST)
+    (directory / "conftest.py").write_text(conftest)
     (directory / "test_it.py").write_text(BEGINNING + tests)
     (directory / "pytest.ini").write_text("[pytest]\n")
     done = subprocess.run(
@@ -92,4 +93,4 @@ def test_what_is_left_behind_fails_the_test_that_left_it(tmp_path, name):
 
 
 def test_what_ends_in_time_is_no_leak(tmp_path):
-    assert "1 passed" in run(tmp_path, CLEAN)
+    assert "1 passed" in run(tmp_path, CLEAN, AS_IT_IS)

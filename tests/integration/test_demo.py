@@ -1,5 +1,7 @@
 """`xwe demo` as a process: what it measures, what it writes, and that nothing is left of it."""
 
+import codecs
+import contextlib
 import fcntl
 import os
 import pty
@@ -19,9 +21,24 @@ import pytest
 from xwe.cli.demo.screen import columns, padded, wrapped
 from xwe.cli.demo.texts import CHINESE, ENGLISH, texts_for
 
-# The shortest that a busy machine still tells from its own noise.
 DEMO = (sys.executable, "-m", "xwe.cli", "demo", "--latency", "0.2")
+# Ten users take as long as this ten times, or once: what a busy machine adds is less than that.
+LATENCY_S = 0.5
+MEASURED = (*DEMO[:-1], str(LATENCY_S))
+# Whose streams do not end while somebody is about to interrupt them.
+LONG_DEMO = (
+    sys.executable,
+    "-c",
+    """if True:
+    from xwe.cli import main
+    from xwe.cli.demo import streams
+    streams.BEHAVIOUR["length"] = 40_000
+    main()""",
+    "demo",
+    "--latency",
+)
 SOON_S = 60.0
+WHOLE_S = 120.0
 
 
 def environment(**changes):
@@ -34,12 +51,14 @@ def environment(**changes):
 class Terminal:
     """A pseudo terminal with the demo in it."""
 
-    def __init__(self, size=(30, 90), **changes):
+    def __init__(self, size=(30, 90), command=DEMO, **changes):
         self.written = ""
+        # A read may end within a character.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         self.process = subprocess.Popen(
-            DEMO,
+            command,
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -63,7 +82,7 @@ class Terminal:
             if not data:
                 assert awaited is None, self.written
                 return
-            self.written += data.decode("utf-8", "ignore")
+            self.written += self._decoder.decode(data)
 
     def lines(self):
         """What is to be seen in the end: cursor movements done, colours left out."""
@@ -102,8 +121,11 @@ def open_terminal():
 
 def children_of(pid):
     """The processes that `pid` has started."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+    children = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread has ended
+            children += map(int, task.read_text().split())
+    return children
 
 
 def is_alive(pid):
@@ -122,7 +144,7 @@ def seconds_of(label, output):
 def piped():
     """What it writes into a pipe."""
     done = subprocess.run(
-        DEMO, env=environment(), capture_output=True, text=True, timeout=SOON_S, check=False
+        MEASURED, env=environment(), capture_output=True, text=True, timeout=WHOLE_S, check=False
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     return done.stdout
@@ -137,14 +159,17 @@ def test_into_a_pipe_it_writes_each_line_once_and_no_escape_codes(piped):
 def test_ten_users_at_once_are_faster_than_one_after_another_by_the_measured_figures(piped):
     alone, in_turn = seconds_of("one user", piped), seconds_of("blocking", piped)
     at_once = max(seconds_of("@async_route", piped), seconds_of("AsyncBridge", piped))
-    assert alone >= 0.2
-    assert in_turn >= 10 * 0.2  # one thread cannot do it faster
+    assert alone >= LATENCY_S
+    assert in_turn >= 10 * LATENCY_S  # one thread cannot do it faster
     assert at_once < in_turn
-    assert f"{in_turn:.1f} s one after another" in piped
+    # Both have been rounded from the one measured figure, each for itself.
+    said = float(re.search(r"([\d.]+) s one after another", piped)[1])
+    assert said == pytest.approx(in_turn, abs=0.0551)
 
 
 def test_two_streams_take_turns(piped):
-    assert int(re.search(r"took turns (\d+) times", piped)[1]) > 10
+    # One after the other would be once; pieces that a busy machine holds up come many together.
+    assert int(re.search(r"took turns (\d+) times", piped)[1]) > 2
 
 
 def test_one_item_of_the_batch_fails_in_its_own_place(piped):
@@ -173,9 +198,12 @@ def test_no_color_leaves_the_colours_out_of_a_terminal(open_terminal):
     assert [line for line in terminal.lines() if columns(line) >= 60] == []
 
 
-@pytest.mark.parametrize("moment", ["blocking view", "B  "], ids=["users", "streams"])
-def test_ctrl_c_ends_it_at_once_and_the_model_server_with_it(open_terminal, moment):
-    terminal = open_terminal()
+@pytest.mark.parametrize(
+    ("moment", "latency_s"), [("blocking view", 2), ("B  ", 0.2)], ids=["users", "streams"]
+)
+def test_ctrl_c_ends_it_at_once_and_the_model_server_with_it(open_terminal, moment, latency_s):
+    # Small, so that its unread drawings do not fill the line while this process has no turn.
+    terminal = open_terminal(size=(6, 60), command=(*LONG_DEMO, str(latency_s)))
     terminal.read_until(moment)
     children = children_of(terminal.process.pid)
     assert children

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 # What the examples share; each says so itself.
 NOT_EXAMPLES = {"any_model.py", "old_client.py", "ten_users.py"}
 SOON_S = 60.0
+WHOLE_S = 120.0
+# What the watchdog says of a loop that does not come to its turn, and the stack below it.
+STALL = re.compile(r"The event loop has been blocked for .* by:\n((?: .*\n)*)\n")
 
 
 def run_example(name, **environ):
@@ -24,11 +28,13 @@ def run_example(name, **environ):
         env=os.environ | {"PYTHONUTF8": "1"} | environ,
         capture_output=True,
         text=True,
-        timeout=SOON_S,
+        timeout=WHOLE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    complaints = [line for line in done.stderr.splitlines() if not line.startswith("model call")]
+    # Whether the loop gets a processor is up to the machine; an example's own code is not.
+    said = STALL.sub(lambda it: it[0] if str(EXAMPLES) in it[1] else "", done.stderr)
+    complaints = [line for line in said.splitlines() if not line.startswith("model call")]
     assert complaints == []  # the log's word on a failed call is part of some examples
     return done.stdout
 
@@ -56,8 +62,9 @@ SAID = {
     ],
     "streaming_websocket.py": [r"hung up after event \d+", r"came back: .* none missing: True"],
     "running_loop_notebook.py": ["asyncio.run: +RuntimeError", r"run_async_in_sync: +\[\d+, \d+\]"],
-    "async_wrapper.py": ["two for Ada in xwe-wrapper_1", "three for Ada on the loop"],
-    "rate_limit.py": [r"(?s)thread \d.*coroutine \d", "no turn within 0.01 s: True"],
+    # Which of two threads has which word, and who of the line is first, is up to them.
+    "async_wrapper.py": [r"two for Ada in xwe-wrapper_[01]\n", "three for Ada on the loop"],
+    "rate_limit.py": [r" s  thread \d", r" s  coroutine \d", "no turn within 0.01 s: True"],
     "tuning_by_environment.py": [
         "5 threads, 100 may wait, 30 s a call, enabled: True",
         "20 threads, 10 may wait",
@@ -125,20 +132,21 @@ def test_the_guide_shows_the_five_lines_as_they_are(document):
         assert set(lines) <= {line.strip() for line in source}
 
 
-def test_forty_questions_of_ten_users_are_with_the_model_at_once():
+def test_forty_questions_of_ten_users_are_with_the_model_at_once(wire):
     alone = 2 * 4  # the request that is not counted, and the one user's
-    with MockServer() as model:
-        # None of the forty is answered before the last of them is there, on a busy machine too.
-        model.script(*[Behaviour(latency_s=0.2)] * alone, *[Behaviour(latency_s=6)] * 40)
-        command = [sys.executable, EXAMPLES / "existing_app_after.py"]
-        with subprocess.Popen(command, env=os.environ | {"LLM_BASE_URL": model.base_url}) as app:
+    all_are_there = threading.Barrier(40)
 
-            def all_wait():
-                asked = model.requests[alone:]
-                return len(asked) == 40 and not any(request.finished for request in asked)
+    def answer(_request, connection):
+        if len(model.requests) > alone:  # none of the forty is answered before the last is there
+            all_are_there.wait(SOON_S)
+        connection.sendall(wire.reply(wire.completion()))
 
-            model.wait_until(all_wait, timeout_s=SOON_S)
-            assert app.wait(SOON_S) == 0
+    model = wire.serve(answer)
+    environ = {"LLM_BASE_URL": model.url.removesuffix("/chat/completions")}
+    command = [sys.executable, EXAMPLES / "existing_app_after.py"]
+    subprocess.run(command, env=os.environ | environ, timeout=WHOLE_S, check=True)
+    assert len(model.requests) == alone + 40
+    assert not all_are_there.broken
 
 
 def test_the_asyncio_map_is_whole():

@@ -19,6 +19,7 @@ from xwe.services.task_news import TaskNews
 from xwe.services.task_watch import TaskWatches
 from xwe.services.tasks import Tasks
 from xwe.storage.database import Database
+from xwe.storage.models import job as job_table
 from xwe.storage.repositories import jobs, users
 from xwe.streams.notifications import Notifications
 
@@ -153,7 +154,7 @@ def after_step(step):
 database = Database(url)
 handlers = JobHandlers()
 handlers.register("build", build_with(database, after_step))
-runner = InProcessRunner(StoredJobs(database, lambda job: None), handlers, lease_s=3, poll_s=0.05)
+runner = InProcessRunner(StoredJobs(database, lambda job: None), handlers, poll_s=0.05)
 runner.start()
 threading.Event().wait()
 """
@@ -188,6 +189,8 @@ def test_a_killed_process_is_followed_by_another_and_each_effect_happens_once(
     with running(RUN_UNTIL_KILLED, url, "one") as doomed:
         assert doomed.stdout.readline() == "one\n"
         assert here.row(job).state == "running"
+    with here.database.write() as writing:  # nobody prolongs it any more
+        writing.execute(job_table.update().values(lease_until=utc_now()))
     other = Process(url, poll_s=0.05)
     try:
         other.handlers.register("build", build_with(other.database, lambda step: None))
@@ -231,15 +234,15 @@ database, handlers, done = Database(sys.argv[1]), JobHandlers(), threading.Event
 handlers.register("build", lambda work: done.set() or {'pid': os.getpid()})
 runner = InProcessRunner(Seen(database, lambda job: None), handlers, poll_s=3600)
 runner.start()
-Seen.looked.wait(15)  # and from now on the parent's looks at nothing
+Seen.looked.wait(60)  # and from now on the parent's looks at nothing
 if child := os.fork():
     print(child, flush=True)
     os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 with database.write() as writing:
     jobs.create(writing, kind="build", payload={})
     writing.after_commit(runner.wake)
-ok = done.wait(15)
-runner.close(5)
+ok = done.wait(60)
+runner.close(60)
 os._exit(0 if ok else 1)
 """
 

@@ -135,7 +135,7 @@ def test_a_drip_gives_the_whole_reply_byte_by_byte(server, stream):
 
 
 def test_drops_fall_at_their_interval(server):
-    with Wire(server, fault="drip", interval_s=30) as wire:
+    with Wire(server, fault="drip", interval_s=600) as wire:
         received = read_until(wire, b"\r\n\r\n")
         wire.socket.settimeout(0.05)
         with pytest.raises(TimeoutError):

@@ -80,13 +80,13 @@ def test_answers_from_the_cache_are_counted_in_the_metrics_and_the_status(make_c
 
 
 def test_a_stream_has_its_first_token_measured(client, mock_server):
-    mock_server.script(Behaviour(text="one two three", latency_s=0.1))
+    mock_server.script(Behaviour(text="one two three", latency_s=0.2))
     assert client.get("/chat?prompt=count").text == "one two three"
     found = scrape(client)
     assert found["xwe_llm_calls_total"] == {("ok", "streamed", "xwe-demo"): 1}
     assert found["xwe_llm_first_token_seconds_count"] == {("xwe-demo",): 1}
     assert found["xwe_llm_first_token_seconds_bucket"]["0.05", "xwe-demo"] == 0
-    assert found["xwe_llm_first_token_seconds_sum"]["xwe-demo",] >= 0.1
+    assert found["xwe_llm_first_token_seconds_sum"]["xwe-demo",] >= 0.19  # a coarse clock's
 
 
 def test_tokens_are_those_that_the_provider_counted(client, mock_server):

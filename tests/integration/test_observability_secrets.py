@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from xwe.mock import Behaviour
+from xwe.mock.rules import Rule
 
 KEY, TOKEN = "sk-canary-key-0123456789", "canary-token-0123456789"
 PROMPT, REPLY = "canary-prompt-for-nobody", "canary-reply-for-nobody"
@@ -53,7 +54,7 @@ def server(request, serve, module_mock_server):
 def told(server, method, path, **asked):
     """What a caller is told of a failure; "" when there is none."""
     try:
-        reply = requests.request(method, server.url + path, headers=AUTHORIZED, timeout=20, **asked)
+        reply = requests.request(method, server.url + path, headers=AUTHORIZED, timeout=60, **asked)
     except requests.exceptions.ChunkedEncodingError as error:
         return str(error)  # a plain text that was cut off, which is all it can say
     if reply.status_code != HTTPStatus.OK:
@@ -66,18 +67,19 @@ def test_no_secret_and_no_prompt_gets_out(server, mock_server):
     mock_server.reset()
     errors = []
     for fault in FAULTS.values():
-        mock_server.script(fault, fault, fault)
+        # A rule, as a call that gave up before it was out would leave its script to the next.
+        mock_server.follow(Rule(lambda _: True, fault))
         errors += [
             told(server, "POST", "/api/llm/chat", json={"message": PROMPT}),
             told(server, "GET", "/chat", params={"prompt": PROMPT}),
             told(server, "POST", "/api/llm/stream", json={"message": PROMPT}),
         ]
-    requests.get(f"{server.url}/chat", params={"prompt": PROMPT}, timeout=20)  # refused
+    requests.get(f"{server.url}/chat", params={"prompt": PROMPT}, timeout=60)  # refused
     assert mock_server.requests[0].headers["Authorization"] == f"Bearer {KEY}"
     assert len([error for error in errors if error]) >= 3 * (len(FAULTS) - 1)
 
     figures = [
-        requests.get(server.url + path, headers=AUTHORIZED, timeout=20).text
+        requests.get(server.url + path, headers=AUTHORIZED, timeout=60).text
         for path in ("/metrics", "/api/llm/status")
     ]
     assert "xwe_llm_failures_total{" in figures[0]
@@ -93,7 +95,7 @@ def test_every_line_is_json_that_names_its_request(server, mock_server):
         f"{server.url}/api/llm/chat",
         json={"message": PROMPT},
         headers=AUTHORIZED | {"X-Request-ID": "find-me"},
-        timeout=20,
+        timeout=60,
     )
     lines = [orjson.loads(line) for line in server.log.splitlines()]
     found = [line for line in lines if line["request_id"] == "find-me"]
@@ -107,7 +109,7 @@ def test_the_access_log_leaves_out_the_query(serve):
         f"{server.url}/chat",
         params={"prompt": PROMPT},
         headers={"Referer": f"{server.url}/?q={PROMPT}", "X-Request-ID": "find-me"},
-        timeout=20,
+        timeout=60,
     )
     while not (line := server.process.stdout.readline()).startswith("{"):
         pass  # what it says at the start, for people

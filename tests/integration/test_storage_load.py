@@ -27,7 +27,7 @@ from xwe.storage.database import Database
 from xwe.storage.repositories import messages
 
 url, conversation_id, threads, writes, process = sys.argv[1], *map(int, sys.argv[2:])
-database = Database(url, timeout_s=30)
+database = Database(url, timeout_s=120)
 failures = []
 
 def write(thread):

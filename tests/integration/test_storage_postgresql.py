@@ -1,6 +1,7 @@
 """PostgreSQL that is locked, restarted, away, or frozen: an error in time, and back after."""
 
 import contextlib
+import secrets
 import select
 import socket
 import threading
@@ -18,9 +19,11 @@ from xwe.storage.repositories import users
 
 pytestmark = pytest.mark.service("postgresql")
 
-TIMEOUT_S = 1.0
-# A new connection takes whole seconds, and two at least.
-LONGEST_S = 25.0
+# Short where a limit has to be met, and far away where none is to be.
+HASTY_S, PATIENT_S = 1.0, 60.0
+# A new connection takes whole seconds, and two at least; a busy machine takes as many more.
+LONGEST_S = 60.0
+SOON_S = 60.0
 
 
 class Line:
@@ -55,7 +58,7 @@ class Line:
                 ready, _, _ = select.select([client, server], [], [], 0.05)
                 if self._ended.is_set():
                     return
-                if not self._open.is_set():
+                if not self._open.wait(0.05):
                     continue
                 for source in ready:
                     data = source.recv(65536)
@@ -87,7 +90,13 @@ def url():
 
 @pytest.fixture
 def database(url):
-    with contextlib.closing(Database(url, timeout_s=TIMEOUT_S)) as opened:
+    with contextlib.closing(Database(url, timeout_s=PATIENT_S)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def hasty(url):
+    with contextlib.closing(Database(url, timeout_s=HASTY_S)) as opened:
         yield opened
 
 
@@ -101,7 +110,7 @@ def line():
 def remote(url, line):
     """The database at the other end of the line."""
     address = url.replace(":5432/", f":{line.port}/")
-    with contextlib.closing(Database(address, timeout_s=TIMEOUT_S)) as opened:
+    with contextlib.closing(Database(address, timeout_s=HASTY_S)) as opened:
         yield opened
 
 
@@ -117,6 +126,27 @@ def refused(act):
     assert time.monotonic() - begun < LONGEST_S
     assert caught.value.retry_after_s
     return caught.value
+
+
+def soon(act):
+    """What it gives once it is done within the hasty limits, which a busy machine may miss."""
+    ends_at = time.monotonic() + SOON_S
+    while True:
+        try:
+            return act()
+        except DatabaseUnavailableError:
+            assert time.monotonic() < ends_at
+
+
+def works_again(database):
+    # Each attempt under a name of its own: one may have been kept and its word not have come.
+    name = soon(lambda: create(database, secrets.token_hex(8)).username)
+    return soon(lambda: found(database, name))
+
+
+def found(database, name):
+    with database.read() as reading:
+        return users.by_name(reading, name)
 
 
 @contextlib.contextmanager
@@ -141,20 +171,20 @@ def test_a_value_that_cannot_be_known_is_whoever_sent_its_fault(database, act):
     database.ping()
 
 
-def test_a_locked_table_is_an_error_in_bounded_time_and_works_again_after(url, database):
+def test_a_locked_table_is_an_error_in_bounded_time_and_works_again_after(url, hasty):
     with other_session(url) as other, other.transaction():
         other.execute('LOCK TABLE "user"')
-        refused(lambda: create(database, "locked"))
-    assert create(database, "unlocked").username == "unlocked"
+        refused(lambda: create(hasty, "locked"))
+    assert works_again(hasty)
 
 
-def test_a_statement_that_takes_too_long_is_ended(database):
+def test_a_statement_that_takes_too_long_is_ended(hasty):
     def dawdle():
-        with database.read() as reading:
-            reading.execute(text("SELECT pg_sleep(60)"))
+        with hasty.read() as reading:
+            reading.execute(text("SELECT pg_sleep(600)"))
 
     refused(dawdle)
-    database.ping()
+    soon(hasty.ping)
 
 
 def test_connections_that_the_server_has_ended_cost_no_request(url, database):
@@ -179,24 +209,24 @@ def test_a_connection_that_ends_in_mid_unit_is_an_error_and_undoes_the_unit(url,
             users.create(writing, username="whole", password_hash="hash")
 
     refused(cut_off)
-    with database.read() as reading:
-        assert users.by_name(reading, "half") is None
+    assert found(database, "half") is None
 
 
 def test_a_server_that_is_away_is_an_error():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with contextlib.closing(Database(f"postgresql://postgres@127.0.0.1:{port}/xwe")) as database:
-        refused(database.ping)
+    with socket.socket() as taken:  # nobody else gets its port, and nobody listens on it
+        taken.bind(("127.0.0.1", 0))
+        address = f"postgresql://postgres@127.0.0.1:{taken.getsockname()[1]}/xwe"
+        with contextlib.closing(Database(address)) as database:
+            refused(database.ping)
 
 
 def test_a_frozen_server_is_an_error_in_bounded_time_and_works_again_after(remote, line):
-    remote.ping()
+    soon(remote.ping)
     line.freeze()
     refused(remote.ping)
     refused(lambda: create(remote, "frozen"))
     line.thaw()
-    assert create(remote, "thawed").username == "thawed"
+    assert works_again(remote)
 
 
 def test_a_server_that_freezes_in_mid_unit_is_an_error_in_bounded_time(remote, line):
@@ -208,5 +238,4 @@ def test_a_server_that_freezes_in_mid_unit_is_an_error_in_bounded_time(remote, l
 
     refused(freeze_between)
     line.thaw()
-    with remote.read() as reading:
-        assert users.by_name(reading, "half way") is None
+    assert soon(lambda: found(remote, "half way")) is None

@@ -13,9 +13,6 @@ from stream_client import post, reading
 
 from xwe.mock import Behaviour
 
-# Its packages are installed by the first of these tests.
-pytestmark = pytest.mark.timeout(90)
-
 READER = Path(__file__).with_name("ui_message_reader")
 
 
@@ -56,7 +53,7 @@ def decode(installed, server):
 
 
 def _decoded(process):
-    out, problem = process.communicate(timeout=25)
+    out, problem = process.communicate(timeout=60)
     assert process.returncode == 0, problem
     decoded = json.loads(out)
     assert decoded["schemaErrors"] == []
@@ -112,7 +109,7 @@ def test_the_end_of_the_server_is_no_schema_error(decode, server, mock_server):
     """The last test of the module: it ends the server."""
     mock_server.script(Behaviour(text="one two three", fault="stall", after_pieces=2))
     decoded = decode()
-    mock_server.wait_until(lambda: mock_server.requests, 20)
+    mock_server.wait_until(lambda: mock_server.requests, 60)
     server.process.send_signal(signal.SIGTERM)
     result = decoded()
     assert result["kinds"][-1] == "data-shutdown"

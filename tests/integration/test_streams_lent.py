@@ -19,12 +19,12 @@ STREAMS = 200
 
 @pytest.fixture(scope="module")
 def server(serve):
-    return serve()
+    return serve(LLM_IDLE_TIMEOUT="600")  # nothing but a test ends a silent answer
 
 
 def connect(server):
     address = urlsplit(server.url)
-    return socket.create_connection((address.hostname, address.port), timeout=20)
+    return socket.create_connection((address.hostname, address.port), timeout=60)
 
 
 def asking(version="1.1", *headers):
@@ -124,7 +124,7 @@ def test_a_client_that_leaves_gives_its_place_back_at_once(serve, mock_server):
 
 def test_many_streams_leave_no_descriptor_and_no_miscount(serve, mock_server):
     """A worker that counted a connection too many would wait for it at its end, for long."""
-    server = serve(XWE_DRAIN_TIMEOUT="60")
+    server = serve(XWE_DRAIN_TIMEOUT="200")
     mock_server.script(*[Behaviour(text="hi")] * (STREAMS + 2))
     with reading(server.url, message="hi") as reader:
         list(reader)
@@ -139,7 +139,7 @@ def test_many_streams_leave_no_descriptor_and_no_miscount(serve, mock_server):
     while descriptors(worker) > before + 1:  # the last ones are being closed
         post(server.url, "/health/live")
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(20) == 0
+    assert server.process.wait(60) == 0
     assert "Traceback" not in server.log
 
 
@@ -147,7 +147,7 @@ def test_a_stream_is_counted_in_the_figures(server, mock_server):
     mock_server.script(Behaviour(text="hi"))
     with reading(server.url, message="hi") as reader:
         list(reader)
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
     connection.request("GET", "/metrics")
     figures = connection.getresponse().read().decode()
     connection.close()

@@ -17,7 +17,7 @@ from xwe.storage.repositories import jobs
 from xwe.web import create_app
 from xwe.web.sse import WritingTimes
 
-SOON_S = 20
+SOON_S = 60
 LISTED = "/api/tasks"
 
 

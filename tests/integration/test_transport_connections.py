@@ -1,6 +1,7 @@
 """What the transports do with their connections: keep them, share them, and let go of them."""
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -35,13 +36,17 @@ def test_one_connection_serves_call_after_call_streams_included(open_transport, 
 
 
 @pytest.mark.parametrize("transport_name", ["aiohttp"], indirect=True)
-def test_a_connection_whose_body_ends_a_little_later_is_used_again(open_transport, wire, ask):
+def test_a_connection_whose_body_ends_a_little_later_is_used_again(
+    open_transport, wire, ask, monkeypatch
+):
+    # How little is the test's affair: it may be kept waiting itself.
+    monkeypatch.setattr("xwe.core.nlp.transports.aiohttp_transport.TAIL_S", 60)
     was_read = threading.Event()
 
     def script(_, connection):
         finish = wire.event("hi", finish_reason="stop")
         connection.sendall(wire.stream_start + wire.chunk(finish + wire.done))
-        was_read.wait(5)
+        was_read.wait(60)
         connection.sendall(wire.stream_end)
 
     server = wire.serve(script)
@@ -64,7 +69,8 @@ def test_a_body_whose_formal_end_never_comes_holds_nobody_up_and_is_cut(
     def script(_, connection):
         finish = wire.event("hi", finish_reason="stop")
         connection.sendall(wire.stream_start + wire.chunk(finish + wire.done))
-        assert connection.recv(1) == b""
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
         was_cut.set()
         return False
 
@@ -87,7 +93,7 @@ def test_connections_beyond_those_to_be_kept_are_for_one_call(open_transport, wi
     all_there = threading.Barrier(3)
 
     def script(_, connection):
-        all_there.wait(5)
+        all_there.wait(60)
         connection.sendall(wire.reply(wire.completion()))
 
     server = wire.serve(script)
@@ -229,7 +235,7 @@ def test_cancelling_a_call_closes_its_connection_while_nothing_comes(
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    get_loop_thread().run(cancel(), 10)
+    get_loop_thread().run(cancel(), 60)
     mock_server.wait_until(lambda: mock_server.requests[0].disconnected)
 
 
@@ -255,7 +261,7 @@ def test_cancelling_a_stream_closes_its_connection_while_nothing_comes(
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    get_loop_thread().run(cancel(), 10)
+    get_loop_thread().run(cancel(), 60)
     mock_server.wait_until(lambda: mock_server.requests[0].disconnected)
 
 
@@ -275,7 +281,7 @@ def test_closing_the_transport_ends_running_calls(transport, mock_server, ask):
         await transport.native.aclose()
         return await asyncio.gather(*calls, return_exceptions=True)
 
-    outcomes = get_loop_thread().run(close(), 10)
+    outcomes = get_loop_thread().run(close(), 60)
     assert [type(outcome) for outcome in outcomes] == [ClosedError] * 3
 
 
@@ -304,9 +310,9 @@ def test_closing_the_transport_frees_the_threads_that_wait_for_a_silent_model(
     with ThreadPoolExecutor(3) as pool:
         calls = [pool.submit(wait_for_the_model, *silence) for silence in silences(ask)]
         mock_server.wait_until(lambda: len(mock_server.requests) == len(calls))
-        assert waiting.acquire(timeout=20), "the stream's first piece has come"
+        assert waiting.acquire(timeout=60), "the stream's first piece has come"
         transport.close()
-        outcomes = [call.exception(20) for call in calls]
+        outcomes = [call.exception(60) for call in calls]
     assert [type(outcome) for outcome in outcomes] == [ClosedError] * 3
     mock_server.wait_until(lambda: all(each.disconnected for each in mock_server.requests))
 
@@ -331,11 +337,12 @@ def test_a_connection_that_was_being_made_when_the_transport_was_closed_is_not_u
 
 
 FORK = """
-import os, sys
+import logging, os, sys
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.core.nlp.completion import CompletionRequest, TimeLimits
 from xwe.core.nlp.transports import open_async_transport
 
+logging.getLogger("xwe.loop").setLevel(logging.ERROR)  # a busy machine may hold up any loop
 transport = open_async_transport(sys.argv[1], sys.argv[2], "key")
 request = CompletionRequest(messages=[{"role": "user", "content": "hi"}], model="m")
 
@@ -357,6 +364,6 @@ sys.exit(status if child else 0)
 def test_parent_and_child_of_a_fork_each_have_connections_of_their_own(transport_name, mock_server):
     url = mock_server.base_url + "/chat/completions"
     command = [sys.executable, "-W", "always::ResourceWarning", "-c", FORK, transport_name, url]
-    out = subprocess.run(command, capture_output=True, text=True, timeout=25, check=False)
+    out = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert (out.returncode, out.stderr) == (0, "")
     assert len(mock_server.requests) == 4

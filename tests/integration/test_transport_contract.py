@@ -154,7 +154,7 @@ def test_pieces_are_given_as_they_come_and_not_at_the_end(open_transport, wire, 
 
     def script(_, connection):
         connection.sendall(wire.stream_start + wire.chunk(wire.event("first")))
-        goes_on.wait(5)
+        goes_on.wait(60)
         last = wire.event("last", finish_reason="stop")
         connection.sendall(wire.chunk(last + wire.done) + wire.stream_end)
 
@@ -177,7 +177,7 @@ def test_usage_behind_the_finish_is_not_waited_for_for_ever(open_transport, wire
     def script(_, connection):
         finish = wire.event("hi", finish_reason="stop")
         connection.sendall(wire.stream_start + wire.chunk(finish))
-        ended.wait(5)
+        ended.wait(60)
 
     stream = open_transport(wire.serve(script).url).stream(ask())
     assert list(stream) == [Delta("hi", finish_reason="stop")]

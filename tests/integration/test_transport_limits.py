@@ -38,7 +38,7 @@ def flat_memory(transport, mock_server, ask):
 
 @pytest.mark.usefixtures("flat_memory")
 def test_a_body_of_100_mb_is_cut_at_16(attempt, mock_server, ask):
-    error = attempt(ask(fault="huge_body", size_bytes=100 * MB), TimeLimits(total_s=20))
+    error = attempt(ask(fault="huge_body", size_bytes=100 * MB), TimeLimits(total_s=60))
     assert isinstance(error, ProviderError)
     assert "16 MB" in error.message
     mock_server.wait_until(lambda: mock_server.requests[0].disconnected)

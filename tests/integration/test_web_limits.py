@@ -1,8 +1,10 @@
 """What the server refuses, under the real server: too much, malformed, foreign, too late."""
 
+import contextlib
 import http.client
 import signal
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +18,7 @@ ROUTES = ["/api/llm/chat", "/api/llm/conversation", "/api/llm/batch", "/chat"]
 
 
 def post(server: Any, path: str, body: Any, **headers: str) -> requests.Response:
-    return requests.post(f"{server.url}{path}", data=body, headers=headers, timeout=20)
+    return requests.post(f"{server.url}{path}", data=body, headers=headers, timeout=60)
 
 
 @pytest.mark.parametrize("path", ROUTES)
@@ -44,7 +46,7 @@ def test_a_malformed_body_is_a_400_that_names_the_problem(
 
 @pytest.mark.parametrize("query", ["", "prompt=", "prompt=%ff", "prompt=%00", "prompt=%ED%A0%80"])
 def test_a_malformed_query_is_a_400(app_server: Any, query: str) -> None:
-    response = requests.get(f"{app_server.url}/chat?{query}", timeout=20)
+    response = requests.get(f"{app_server.url}/chat?{query}", timeout=60)
     assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_request")
 
 
@@ -74,8 +76,9 @@ def test_a_body_that_breaks_off_is_nobodys_error(app_server: Any, ending: bytes)
     with socket.create_connection((address.hostname, address.port)) as client:
         client.sendall(head.encode() + b"5\r\nhello\r\n" + ending)
         client.shutdown(socket.SHUT_WR)
-        client.recv(65_536)
-    assert requests.get(f"{app_server.url}/health/live", timeout=20).ok
+        with contextlib.suppress(ConnectionResetError):  # a server that drops the rest of it
+            client.recv(65_536)
+    assert requests.get(f"{app_server.url}/health/live", timeout=60).ok
     assert "ERROR" not in app_server.log
 
 
@@ -94,7 +97,7 @@ def test_a_foreign_origin_is_refused(app_server: Any, mock_server: MockServer, p
     assert (response.status_code, response.json()["error"]["code"]) == (403, "foreign_origin")
     foreign = {"Sec-Fetch-Site": "cross-site"}
     address = f"{app_server.url}/chat?prompt=hi"
-    assert requests.get(address, headers=foreign, timeout=20).status_code == 403
+    assert requests.get(address, headers=foreign, timeout=60).status_code == 403
     assert mock_server.requests == []
 
 
@@ -108,16 +111,16 @@ def test_a_login_server_answers_to_its_token(
     assert mock_server.requests == []
     right = post(server, "/api/llm/chat", body, Authorization="Bearer t0ken-abc")
     assert right.status_code == 200
-    assert requests.get(server.url, timeout=20).ok  # the page itself asks nobody for a token
+    assert requests.get(server.url, timeout=60).ok  # the page itself asks nobody for a token
 
 
 def test_a_full_server_refuses_at_once_and_its_health_still_answers(
     serve: Callable[..., Any], mock_server: MockServer
 ) -> None:
     """One place, no queue: a stream holds the place, and gives it back when its reader leaves."""
-    server = serve(LLM_MAX_INFLIGHT="1", LLM_ASYNC_QUEUE_SIZE="0")
+    server = serve(LLM_MAX_INFLIGHT="1", LLM_ASYNC_QUEUE_SIZE="0", LLM_IDLE_TIMEOUT="600")
     mock_server.script(Behaviour(text="one two three four", fault="stall", after_pieces=2))
-    holder = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)
+    holder = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
     holder.request("GET", "/chat?prompt=hi")
     response = holder.getresponse()
     assert response.read1()
@@ -129,15 +132,21 @@ def test_a_full_server_refuses_at_once_and_its_health_still_answers(
         assert int(refused.headers["Retry-After"]) >= 1
     batch = post(server, "/api/llm/batch", b'{"prompts": ["a", "b"]}').json()["results"]
     assert [item["error"]["code"] for item in batch] == ["saturated", "saturated"]
-    assert requests.get(f"{server.url}/health/live", timeout=20).status_code == 200
-    ready = requests.get(f"{server.url}/health/ready", timeout=20)
+    assert requests.get(f"{server.url}/health/live", timeout=60).status_code == 200
+    ready = ask_if_ready(server)
     assert (ready.status_code, ready.json()["reasons"]) == (503, ["queue_full"])
 
     response.close()
     holder.close()
-    mock_server.wait_until(lambda: mock_server.requests[0].disconnected, 10)
+    mock_server.wait_until(lambda: mock_server.requests[0].disconnected, 60)
+    ends_at = time.monotonic() + 60
+    while ask_if_ready(server).status_code != 200:  # the model is let go of before the place is
+        assert time.monotonic() < ends_at
     assert post(server, "/api/llm/chat", b'{"message": "hi"}').status_code == 200
-    assert requests.get(f"{server.url}/health/ready", timeout=20).status_code == 200
+
+
+def ask_if_ready(server: Any) -> requests.Response:
+    return requests.get(f"{server.url}/health/ready", timeout=60)
 
 
 def test_a_stopping_server_finishes_what_runs(
@@ -146,7 +155,7 @@ def test_a_stopping_server_finishes_what_runs(
     server = serve()
     text = "word " * 20
     mock_server.script(Behaviour(text=text, tokens_per_s=40))
-    reader = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)
+    reader = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
     reader.request("GET", "/chat?prompt=hi")
     response = reader.getresponse()
     received = response.read1()
@@ -154,5 +163,5 @@ def test_a_stopping_server_finishes_what_runs(
     received += response.read()
     reader.close()
     assert received.decode() == text
-    assert server.process.wait(20) == 0
+    assert server.process.wait(60) == 0
     assert "Unclosed" not in server.log

@@ -18,7 +18,7 @@ def server(request: pytest.FixtureRequest, serve: Callable[..., Any]) -> Any:
 
 
 def post(server: Any, path: str, body: Any, **more: Any) -> requests.Response:
-    return requests.post(f"{server.url}{path}", json=body, timeout=20, **more)
+    return requests.post(f"{server.url}{path}", json=body, timeout=60, **more)
 
 
 def server_timing(response: requests.Response) -> dict[str, float]:
@@ -27,7 +27,7 @@ def server_timing(response: requests.Response) -> dict[str, float]:
 
 
 def test_a_question_is_answered(server: Any, mock_server: MockServer) -> None:
-    mock_server.script(Behaviour(text="你好，世界", latency_s=0.05))
+    mock_server.script(Behaviour(text="你好，世界", latency_s=0.06))
     asked = {"message": "你好", "system_prompt": "简短", "temperature": 0.5, "max_tokens": 99}
     response = post(server, "/api/llm/chat", asked)
     answer = response.json()
@@ -54,7 +54,7 @@ def test_what_the_question_leaves_out_is_not_sent(server: Any, mock_server: Mock
 
 
 def test_server_timing_says_where_the_time_went(server: Any, mock_server: MockServer) -> None:
-    mock_server.script(Behaviour(latency_s=0.1))
+    mock_server.script(Behaviour(latency_s=0.11))  # the loop's clock ticks in milliseconds
     timing = server_timing(post(server, "/api/llm/chat", {"message": "hi"}))
     assert timing.keys() == {"queue", "upstream", "overhead"}
     assert timing["upstream"] >= 100
@@ -114,7 +114,7 @@ def test_a_batch_asks_many_at_once(serve: Callable[..., Any]) -> None:
         silent.wait_until(lambda: len(silent.requests) == 4)
         assert not running.done()
         silent.close()
-        results = running.result(20).json()["results"]
+        results = running.result(60).json()["results"]
     assert [result["ok"] for result in results] == [False] * 5
 
 
@@ -149,9 +149,9 @@ def test_with_the_kill_switch_everything_still_answers(
     assert post(server, "/api/llm/chat", {"message": "hi"}).json()["response"] == "你好"
     batch = post(server, "/api/llm/batch", {"prompts": ["a", "b"]}).json()["results"]
     assert batch == [{"ok": True, "response": "你好"}] * 2
-    streamed = requests.get(f"{server.url}/chat?prompt=hi", timeout=20)
+    streamed = requests.get(f"{server.url}/chat?prompt=hi", timeout=60)
     assert streamed.content.decode() == "你好"
-    assert requests.get(f"{server.url}/health/ready", timeout=20).ok
+    assert requests.get(f"{server.url}/health/ready", timeout=60).ok
 
 
 def test_no_marker_of_one_caller_shows_up_with_another(server: Any) -> None:

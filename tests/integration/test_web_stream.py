@@ -11,28 +11,36 @@ import pytest
 
 from xwe.mock import Behaviour, MockServer
 
+ONCE = {"XWE_MAX_LLM_RETRIES": "1", "LLM_BREAKER_FAILURES": "1000"}
 TEXT = "桥把两岸轻轻缝合，😀 and the river goes on. " * 4
 
 
 @pytest.fixture(scope="module", params=["aiohttp", "requests", "openai"])
 def server(request: pytest.FixtureRequest, serve: Callable[..., Any]) -> Any:
-    # Idle for so long only after a stall, which the model does where a test asks for it.
-    quick = {"XWE_MAX_LLM_RETRIES": "1", "LLM_BREAKER_FAILURES": "1000", "LLM_IDLE_TIMEOUT": "3"}
-    return serve(LLM_TRANSPORT=request.param, **quick)
+    # Idle for so long only after a stall: a busy machine takes its time.
+    return serve(LLM_TRANSPORT=request.param, LLM_IDLE_TIMEOUT="12", **ONCE)
+
+
+@pytest.fixture(scope="module", params=["aiohttp", "requests", "openai"])
+def impatient_server(request: pytest.FixtureRequest, serve: Callable[..., Any]) -> Any:
+    """Does not wait long for a model that stalls."""
+    return serve(LLM_TRANSPORT=request.param, LLM_IDLE_TIMEOUT="2", **ONCE)
 
 
 @pytest.fixture(scope="module", params=["aiohttp", "openai"])
 def patient_server(request: pytest.FixtureRequest, serve: Callable[..., Any]) -> Any:
-    """Waits 30 s for a silent model: whatever ends sooner was ended by something else.
+    """Waits minutes for a silent model: whatever ends sooner was ended by something else.
 
     Without `requests`, whose thread hears of nothing while it waits for the model.
     """
-    return serve(LLM_TRANSPORT=request.param)
+    forever = dict.fromkeys(("FIRST_TOKEN", "IDLE", "STREAM"), "600")
+    limits = {f"LLM_{name}_TIMEOUT": seconds for name, seconds in forever.items()}
+    return serve(LLM_TRANSPORT=request.param, **limits)
 
 
 @contextmanager
 def asking(server: Any, prompt: str = "hi") -> Iterator[http.client.HTTPResponse]:
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
     try:
         connection.request("GET", f"/chat?prompt={quote(prompt)}")
         yield connection.getresponse()
@@ -84,7 +92,7 @@ def test_pieces_that_come_close_together_are_written_together(
     mock_server.script(Behaviour(text=text))
     address = urlsplit(server.url)
     received = b""
-    with socket.create_connection((address.hostname, address.port), timeout=20) as client:
+    with socket.create_connection((address.hostname, address.port), timeout=60) as client:
         client.sendall(
             f"GET /chat?prompt=hi HTTP/1.1\r\nHost: {address.netloc}\r\n"
             "Connection: close\r\n\r\n".encode()
@@ -115,7 +123,7 @@ def test_characters_survive_any_cutting_of_the_wire(
 def test_a_long_prompt_or_a_conversation_goes_into_a_body(
     server: Any, mock_server: MockServer
 ) -> None:
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
     said = '[{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]'
     connection.request("POST", "/chat", f'{{"prompt": "三", "messages": {said}}}'.encode())
     assert connection.getresponse().read()
@@ -145,11 +153,21 @@ def test_an_error_before_the_first_word_is_a_status(
     assert b'"error"' in body
 
 
-@pytest.mark.parametrize("fault", ["close", "reset", "truncate", "stall", "malformed_json"])
+@pytest.mark.parametrize("fault", ["close", "reset", "truncate", "malformed_json"])
 def test_an_error_after_it_cuts_the_body_off(
     server: Any, mock_server: MockServer, fault: Any
 ) -> None:
     """No word of the error is in the text, and the body has no proper end: a reader can tell."""
+    assert_cut_off(server, mock_server, fault)
+
+
+def test_a_stall_after_it_cuts_the_body_off_too(
+    impatient_server: Any, mock_server: MockServer
+) -> None:
+    assert_cut_off(impatient_server, mock_server, "stall")
+
+
+def assert_cut_off(server: Any, mock_server: MockServer, fault: Any) -> None:
     mock_server.script(Behaviour(text=TEXT, fault=fault, after_pieces=5))
     with asking(server) as response, pytest.raises(http.client.IncompleteRead) as cut:
         response.read()
@@ -167,7 +185,7 @@ def test_a_reader_who_leaves_stops_a_silent_model(
     mock_server.script(Behaviour(text=TEXT, fault="stall", after_pieces=1))
     with asking(patient_server) as response:
         response.read1()
-    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 10)
+    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 60)
     assert "ERROR" not in patient_server.log
 
 
@@ -179,13 +197,13 @@ def test_a_reader_who_leaves_before_the_first_word_stops_the_model_too(
     with socket.create_connection((address.hostname, address.port)) as client:
         client.sendall(f"GET /chat?prompt=hi HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
         mock_server.wait_until(lambda: mock_server.requests)
-    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 10)
+    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 60)
     assert "ERROR" not in patient_server.log
 
 
 def test_the_connection_is_good_for_the_next_question(server: Any, mock_server: MockServer) -> None:
     mock_server.script(Behaviour(text="one"), Behaviour(text="two"))
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
     answers = []
     for _ in range(2):
         connection.request("GET", "/chat?prompt=hi")

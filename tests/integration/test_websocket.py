@@ -101,7 +101,7 @@ def test_stop_ends_an_answer_and_closes_the_upstream_request(server, mock_server
         talk.say(type="stop", stream=stream)
         heard = talk.hear_until("done")
     assert events_of(heard, stream)[-1][1] == {"type": "abort"}
-    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 10)
+    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 60)
 
 
 @pytest.mark.parametrize(
@@ -225,18 +225,18 @@ def test_a_silent_client_is_asked_and_one_that_does_not_answer_has_gone(serve):
 
 def test_a_reader_that_leaves_is_gone_from_its_answer(serve, mock_server):
     """With "cancel", an answer that nobody reads is ended: so its reader was counted out."""
-    server = serve(XWE_STREAM_ON_DISCONNECT="cancel", XWE_STREAM_ALONE="0.2")
+    server = serve(XWE_STREAM_ON_DISCONNECT="cancel", XWE_STREAM_ALONE="2", LLM_IDLE_TIMEOUT="600")
     mock_server.script(SILENT)
     with talking(server.url) as talk:
         talk.say(type="chat", message="hi")
         talk.until_text()
-    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 20)
+    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 60)
 
 
 def test_sigterm_ends_idle_connections_at_once_and_the_others_with_their_answers(
     serve, mock_server
 ):
-    server = serve(XWE_DRAIN_TIMEOUT="5")
+    server = serve(XWE_DRAIN_TIMEOUT="120", LLM_IDLE_TIMEOUT="600")
     mock_server.script(SILENT)
     with talking(server.url) as idle, talking(server.url) as busy:
         assert idle.ask(type="ping")["type"] == "pong"
@@ -249,12 +249,29 @@ def test_sigterm_ends_idle_connections_at_once_and_the_others_with_their_answers
         busy.say(type="chat", message="more")
         refused = busy.hear_until("error")[-1]
         assert (refused["error"]["code"], refused["error"]["retryable"]) == ("draining", True)
+        busy.say(type="stop", stream=stream)
         heard = busy.hear_until("done")
-        assert events_of(heard, stream)[-1][1]["type"] == "data-shutdown"
+        assert events_of(heard, stream)[-1][1] == {"type": "abort"}
         with pytest.raises(ConnectionClosed) as closed:
             busy.hear()
         assert closed.value.rcvd.code == 1001
-    assert server.process.wait(20) == 0
+    assert server.process.wait(60) == 0
+    assert "Traceback" not in server.log
+
+
+def test_an_answer_that_outlasts_the_drain_says_so_and_its_connection_ends(serve, mock_server):
+    server = serve(XWE_DRAIN_TIMEOUT="0.5", LLM_IDLE_TIMEOUT="600")
+    mock_server.script(SILENT)
+    with talking(server.url) as talk:
+        talk.say(type="chat", message="hi")
+        stream = talk.until_text()[0]["stream"]
+        server.process.send_signal(signal.SIGTERM)
+        heard = talk.hear_until("done")
+        assert events_of(heard, stream)[-1][1]["type"] == "data-shutdown"
+        with pytest.raises(ConnectionClosed) as closed:
+            talk.hear()
+        assert closed.value.rcvd.code == 1001
+    assert server.process.wait(60) == 0
     assert "Traceback" not in server.log
 
 

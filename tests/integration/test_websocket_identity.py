@@ -18,7 +18,7 @@ ORDERS = {
     "stop": {"stream": "any"},
 }
 # Long enough for a busy client to answer the pings that go out as often.
-HEARTBEAT_S = "2"
+HEARTBEAT_S = "6"
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ class Talk:
         self.socket.send(json.dumps(message))
 
     def hear(self):
-        return json.loads(self.socket.recv(20))
+        return json.loads(self.socket.recv(60))
 
     def hear_until(self, kind):
         heard = [self.hear()]
@@ -42,7 +42,8 @@ class Talk:
 def talking(url, **options):
     address = urlsplit(url).netloc
     # The client's own pings would hide what ours are for.
-    with connect(f"ws://{address}/ws", ping_interval=None, **options) as client:
+    options = {"ping_interval": None, "open_timeout": 60, **options}
+    with connect(f"ws://{address}/ws", **options) as client:
         yield Talk(client)
 
 

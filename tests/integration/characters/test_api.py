@@ -23,9 +23,10 @@ def site(serve, tmp_path_factory):
         "XWE_USER_JOBS": "1000",
         "XWE_USER_RPM": "10000",
         "XWE_REGISTRATIONS_PER_HOUR": "0",
+        "XWE_DATABASE_TIMEOUT_S": "60",  # a busy machine may keep whoever writes for seconds
     }
     server = serve(XWE_DATABASE_URL=url, **limits)
-    database = Database(url)
+    database = Database(url, timeout_s=60)
     yield server.url, database
     database.close()
 

@@ -16,7 +16,7 @@ from xwe.services.characters.fetching import Fetcher, is_public
 from xwe.services.characters.sources import MAX_SOURCE_CHARS, Encyclopaedias
 
 LOOPBACK = "127.0.0.1"
-SOON_S = 20.0
+SOON_S = 60.0
 
 
 class Names(AbstractResolver):
@@ -53,7 +53,7 @@ class Site(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append(self.path)
-        self.server.answers.wait(10)
+        self.server.answers.wait(SOON_S)
         status, headers, body = self.server.pages.get(urlsplit(self.path).path, (404, {}, b""))
         self.send_response(status)
         for name, value in headers.items():

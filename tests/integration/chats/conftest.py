@@ -4,7 +4,9 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from chat_sides import QUICK, Side
+from chat_sides import QUICK, SOON_S, Side
+
+from xwe.services.chats import following, service
 
 
 @pytest.fixture
@@ -13,7 +15,10 @@ def database_url(sqlite_url):
 
 
 @pytest.fixture
-def new_side(database_url, mock_server):
+def new_side(database_url, mock_server, monkeypatch):
+    # A busy machine takes its time, also between following an answer and reading it.
+    monkeypatch.setattr(service, "END_WITHIN_S", SOON_S)
+    monkeypatch.setattr(following, "UNREAD_LOOKS", 100_000)
     with contextlib.ExitStack() as stack:
 
         def open_side(url=database_url, times=QUICK, **options):

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from chat_sides import ROLE, read_all
+from chat_sides import ROLE, SOON_S, read_all
 
 from xwe.mock import Behaviour
 from xwe.services.chats.reaper import reap
@@ -49,7 +49,7 @@ def test_what_was_chosen_while_it_was_made_stays(side, ada, mock_server):
     first, second = variants(side, ada)
     mock_server.script(Behaviour(fault="no_headers"))
     stream = side.chats.regenerate(ada, ROLE, second)
-    mock_server.wait_until(lambda: len(mock_server.requests) == 3)
+    mock_server.wait_until(lambda: len(mock_server.requests) == 3, SOON_S)
     side.chats.select_variant(ada, ROLE, first)
     side.chats.stop(ada, stream.stream_id)
     assert shown(side, ada) == ["hi", "one"]
@@ -58,7 +58,7 @@ def test_what_was_chosen_while_it_was_made_stays(side, ada, mock_server):
 def test_one_that_was_stopped_before_its_first_word_gives_way(side, ada, mock_server):
     mock_server.script(Behaviour(fault="no_headers"))
     stream = side.chats.regenerate(ada, ROLE, variants(side, ada)[1])
-    mock_server.wait_until(lambda: len(mock_server.requests) == 3)
+    mock_server.wait_until(lambda: len(mock_server.requests) == 3, SOON_S)
     side.chats.stop(ada, stream.stream_id)
     assert shown(side, ada) == ["hi", "two"]
 

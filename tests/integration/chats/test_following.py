@@ -4,7 +4,7 @@ import contextlib
 import threading
 
 import pytest
-from chat_sides import ROLE, SOON_S, kinds_of, read_all, read_until
+from chat_sides import ROLE, SOON_S, kinds_of, read_all, read_until, wait_until
 
 from xwe.mock import Behaviour
 from xwe.services.chats import following
@@ -62,7 +62,8 @@ def reading(half):
 
 
 @pytest.fixture
-def followers(reading):
+def followers(reading, monkeypatch):
+    monkeypatch.setattr(following, "UNREAD_LOOKS", 20)  # each of which is let through
     followers = Followers(reading, ChatTimes(follow_s=LOOK_S))
     yield followers
     reading.let(1000)
@@ -90,15 +91,6 @@ def test_an_answer_that_nobody_reads_is_followed_no_more(half, reading, follower
     side, stream, ada = half
     followed = followers.follow(ada, reading.unseen(ada, stream.stream_id))
     reading.let(following.UNREAD_LOOKS)  # not one more is needed
-    wait_for_end(followed)
+    wait_until(lambda: followed.is_finished)  # not by reading: a reader is what would keep it
     assert kinds_of(read_all(followed))[-1] == "data-shutdown"
     side.chats.stop(ada, stream.stream_id)
-
-
-def wait_for_end(stream):
-    # Not by reading: a reader is what would keep it.
-    ended = threading.Event()
-    finish = stream.finish
-    stream.finish = lambda: (finish(), ended.set())
-    if not stream.is_finished:
-        assert ended.wait(SOON_S)

@@ -23,14 +23,19 @@ STALLED = Behaviour(text="一二三四五六", fault="stall", after_pieces=3)
 def database(tmp_path_factory):
     url = f"sqlite:///{tmp_path_factory.mktemp('chats')}/xwe.db"
     upgrade(url)
-    with contextlib.closing(Database(url)) as opened:
+    with contextlib.closing(Database(url, timeout_s=60)) as opened:
         opened.url = url
         yield opened
 
 
 @pytest.fixture(scope="module")
 def server(serve, database):
-    return serve(XWE_DATABASE_URL=database.url, XWE_USER_STREAMS="60", XWE_CHAT_SNAPSHOT="0.1")
+    return serve(
+        XWE_DATABASE_URL=database.url,
+        XWE_DATABASE_TIMEOUT_S="60",  # a busy machine may keep whoever writes for seconds
+        XWE_USER_STREAMS="60",
+        XWE_CHAT_SNAPSHOT="0.1",
+    )
 
 
 @pytest.fixture
@@ -245,6 +250,8 @@ def test_a_browser_that_connects_again_says_nothing_twice(ada, mock_server):
             assert again.stream_id == generation_id
             with plain(ada) as double_click:
                 assert double_click.stream_id == generation_id
+            # Else it could be stopped before the model has been asked.
+            mock_server.wait_until(lambda: mock_server.requests, 60)
             ada.ask("POST", f"/api/generations/{generation_id}/stop", {})
             source.feed(again.response.read())
     assert source.text == ada.messages()[1]["content"]

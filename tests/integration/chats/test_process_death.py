@@ -33,7 +33,7 @@ def database(request, tmp_path):
 
             url = stack.enter_context(new_database())
         upgrade(url)
-        opened = stack.enter_context(contextlib.closing(Database(url)))
+        opened = stack.enter_context(contextlib.closing(Database(url, timeout_s=60)))
         opened.url = url
         yield opened
 
@@ -43,6 +43,7 @@ def new_server(serve, database):
     def start():
         return serve(
             XWE_DATABASE_URL=database.url,
+            XWE_DATABASE_TIMEOUT_S="60",
             XWE_CHAT_LEASE=str(LEASE_S),
             XWE_CHAT_SNAPSHOT=str(SNAPSHOT_S),
             XWE_CHAT_REAP="0.2",

@@ -7,7 +7,7 @@ import pytest
 from chat_sides import ROLE, SOON_S, kinds_of, read_all, read_until, text_of
 
 from xwe.errors import IdempotencyClashError, LimitExceededError, ProviderError
-from xwe.mock import Behaviour
+from xwe.mock import Behaviour, Rule
 from xwe.storage.repositories import characters, generations, messages
 
 SAID = "俺老孙来也"
@@ -80,11 +80,25 @@ def test_a_repeated_stream_is_joined_while_it_runs_and_rebuilt_afterwards(side, 
     assert len(mock_server.requests) == asked
 
 
-def test_who_waits_for_a_turn_that_fails_gets_its_error(side, mock_server, threads):
+def test_who_waits_for_a_turn_that_fails_gets_its_error(side, mock_server, threads, monkeypatch):
     ada = side.user()
-    # So long that all five are there before it fails: who came later would ask anew.
-    mock_server.script(Behaviour(fault="status", status=500, latency_s=4))
-    start = threading.Barrier(5)
+    start, came = threading.Barrier(5), threading.Semaphore(0)
+    say = side.chats._turns.say
+
+    def say_and_tell(*said):
+        opened = say(*said)
+        came.release()
+        return opened
+
+    def when_all_came(_body):
+        # It fails when each has found that it is being answered: who came later would ask anew.
+        for _ in range(5):
+            assert came.acquire(timeout=SOON_S)
+        came.release(5)
+        return True
+
+    monkeypatch.setattr(side.chats._turns, "say", say_and_tell)
+    mock_server.follow(Rule(when_all_came, Behaviour(fault="status", status=500)))
 
     def send():
         start.wait()

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-# A busy small machine needs seconds to start Python with everything that the application imports.
-START_S = 20.0
+# A busy small machine needs many seconds to start Python with everything that the application
+# imports, and for anything else that goes on in another process.
+SOON_S = 60.0
 
 
 def clean_environment(**changes):
@@ -54,7 +55,7 @@ class Server:
     def wait_until_ready(self):
         """Read the three lines that it says when it listens."""
         for _ in range(3):
-            readable, _, _ = select.select([self.process.stdout], [], [], START_S)
+            readable, _, _ = select.select([self.process.stdout], [], [], SOON_S)
             line = self.process.stdout.readline().decode() if readable else ""
             if not line:
                 pytest.fail(f"the server did not start:\n{self.log}")
@@ -63,7 +64,7 @@ class Server:
         return self
 
     def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=SOON_S)
 
     def connect_many(self, count):
         """Connections that are closed with the server, however the test goes."""
@@ -74,10 +75,10 @@ class Server:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def wait(self, timeout_s):
+    def wait(self):
         """Its exit status."""
         try:
-            return self.process.wait(timeout_s)
+            return self.process.wait(SOON_S)
         except subprocess.TimeoutExpired:
             pytest.fail(f"the server did not end:\n{self.log}")
 
@@ -128,7 +129,7 @@ class Witness:
     def __init__(self):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
-        self.socket.settimeout(10)
+        self.socket.settimeout(SOON_S)
         self.port = self.socket.getsockname()[1]
         self.other = None
 

@@ -55,6 +55,13 @@ def now(server):
     return json.loads(ask(server, "GET", "/api/llm/status")[1])["now"]
 
 
+def complaints(server):
+    """The log's warnings and errors; that a starved machine left the loop no time is none of it."""
+    words = ("ERROR", "WARNING", "Traceback")
+    lines = [line for line in server.log.splitlines() if any(word in line for word in words)]
+    return [line for line in lines if "The event loop has been blocked" not in line]
+
+
 def wait_until_only_we_hold_a_thread(server):
     """Every thread is free again, but for the one that answers this."""
     while now(server)["threads_busy"] > 1:
@@ -70,10 +77,13 @@ def test_readers_that_leave_free_their_threads_and_are_no_error(
     serving, model, asking, on_disconnect, goes_on
 ):
     """A live answer goes on without a reader, or not, as the setting says; plain text ends."""
-    server = serving(XWE_STREAM_ON_DISCONNECT=on_disconnect, XWE_STREAM_ALONE="0.2")
-    # What goes on comes to its end; what does not would take a minute.
-    pace = 20 if goes_on else 1
-    model.script(*[Behaviour(text="word " * 30, tokens_per_s=pace)] * READERS)
+    # So long that no answer is alone before its reader has come, be the machine ever so busy.
+    server = serving(
+        XWE_STREAM_ON_DISCONNECT=on_disconnect, XWE_STREAM_ALONE="4", LLM_IDLE_TIMEOUT="600"
+    )
+    # What goes on comes to its end; what does not has none.
+    said = {"tokens_per_s": 20} if goes_on else {"fault": "stall", "after_pieces": 3}
+    model.script(*[Behaviour(text="word " * 30, **said)] * READERS)
     for client in server.connect_many(READERS):
         client.sendall(asking)
     for client in server.clients:
@@ -84,12 +94,11 @@ def test_readers_that_leave_free_their_threads_and_are_no_error(
     assert len(model.requests) == READERS
     wait_until_only_we_hold_a_thread(server)
     ended = "finished" if goes_on else "disconnected"
-    model.wait_until(lambda: all(getattr(each, ended) for each in model.requests), 20)
+    model.wait_until(lambda: all(getattr(each, ended) for each in model.requests), 60)
     while now(server)["in_flight"]:
         pass
     assert ask(server, "POST", "/api/llm/chat", b'{"message": "hi"}')[0] == 200
-    for word in ("ERROR", "WARNING", "Traceback"):
-        assert word not in server.log
+    assert complaints(server) == []
 
 
 def narrow(server):

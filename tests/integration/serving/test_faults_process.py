@@ -83,6 +83,11 @@ def gauge(server, name):
     return next(float(line.split()[1]) for line in lines if line.startswith(name + "{"))
 
 
+def not_ready_for(server):
+    """The reasons against giving it work; None when there are none."""
+    return json.loads(ask(server, "/health/ready")[1]).get("reasons")
+
+
 def worker_of(server):
     """The process id of the only worker."""
     (worker,) = json.loads(ask(server, "/api/llm/status")[1])["workers"]
@@ -95,9 +100,9 @@ def test_what_blocks_the_loop_is_measured_logged_and_named(gunicorn, witness):
     with server.connect() as client:
         client.sendall(b"GET /block HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert witness.hear() == "blocked"
-        while "The event loop has been blocked" not in server.log:
+        while "in somebody_who_blocks" not in server.log:
             assert ask(server, "/health/live")[0] == 200
-        assert "in somebody_who_blocks" in server.log
+        assert "The event loop has been blocked" in server.log
         status, body = ask(server, "/health/ready")
         assert (status, json.loads(body)["reasons"]) == (503, ["loop_blocked"])
         lag_s = gauge(server, "xwe_loop_lag_seconds")
@@ -108,7 +113,9 @@ def test_what_blocks_the_loop_is_measured_logged_and_named(gunicorn, witness):
         assert client.makefile("rb").read().endswith(b"done")
     while ask(server, "/health/ready")[0] != 200:
         pass  # until the next look at the loop
-    assert server.log.count("The event loop has been blocked") == 1
+    # One line for the one who blocks; a starved loop may have been late for itself as well.
+    lines = [line for line in server.log.splitlines() if "The event loop has been blocked" in line]
+    assert sum("in somebody_who_blocks" in line for line in lines) == 1
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -134,7 +141,7 @@ def test_a_worker_that_was_forked_after_the_loop_had_started_has_its_own(gunicor
     while len(seen) < int(workers):
         seen.add(json.loads(ask(server, "/where")[1])["worker"])
     server.signal(signal.SIGTERM)
-    assert server.wait(20) == 0
+    assert server.wait() == 0
     assert "Traceback" not in server.log
 
 
@@ -156,17 +163,19 @@ def test_a_killed_worker_is_replaced_and_its_clients_are_told_by_a_cut(start_ser
             while reader.readline().strip():
                 pass  # the head's last line may look like a body's end: an id may end in a zero
             assert int(reader.readline(), 16)  # the answer has begun
+        model.wait_until(lambda: len(model.requests) == 2)  # each took its part of the script
         os.kill(killed, signal.SIGKILL)
         for reader in readers:
             rest = reader.read()
             assert not rest.endswith(b"0\r\n\r\n")  # no proper end, so that nobody takes it for one
             assert b"[DONE]" not in rest
-    model.wait_until(lambda: all(request.disconnected for request in model.requests), 10)
+    model.wait_until(lambda: all(request.disconnected for request in model.requests), 60)
     assert ask(server, "/api/llm/chat", {"message": "hi"})[0] == 200
     assert worker_of(server) != killed
-    assert ask(server, "/health/ready")[0] == 200
+    while ask(server, "/health/ready")[0] != 200:
+        pass  # where the machine is busy, a loop may be late for a moment
     server.signal(signal.SIGTERM)
-    assert server.wait(20) == 0
+    assert server.wait() == 0
 
 
 def test_with_every_thread_of_the_pool_taken_new_calls_are_refused_and_health_answers(
@@ -181,8 +190,8 @@ def test_with_every_thread_of_the_pool_taken_new_calls_are_refused_and_health_an
             LLM_TRANSPORT="requests",
             LLM_ASYNC_WORKERS="2",
             LLM_ASYNC_QUEUE_SIZE="1",
-            LLM_FIRST_TOKEN_TIMEOUT="60",
-            LLM_ASYNC_TIMEOUT="60",
+            LLM_FIRST_TOKEN_TIMEOUT="600",
+            LLM_ASYNC_TIMEOUT="600",
             XWE_DRAIN_TIMEOUT="0.1",
         ).wait_until_ready()
         for client in server.connect_many(3):
@@ -190,13 +199,15 @@ def test_with_every_thread_of_the_pool_taken_new_calls_are_refused_and_health_an
                 b"POST /api/llm/chat HTTP/1.1\r\nHost: x\r\nContent-Length: 17\r\n\r\n"
                 b'{"message": "hi"}'
             )
-        while ask(server, "/health/ready")[0] == 200:
-            pass  # until all three are there
+        # Until all three are there; a starved loop may be another reason for a moment.
+        while not_ready_for(server) != ["queue_full"]:
+            pass
+        model.wait_until(lambda: len(model.requests) == 2, 60)
         for _ in range(20):
             status, body = ask(server, "/api/llm/chat", {"message": "hi"})
             assert (status, json.loads(body)["error"]["code"]) == (503, "saturated")
             assert ask(server, "/health/live")[0] == 200
-        assert json.loads(ask(server, "/health/ready")[1])["reasons"] == ["queue_full"]
+        assert "queue_full" in not_ready_for(server)
         # Nobody has been answered meanwhile: the refusals did not wait for a place.
         assert len(model.requests) == 2
         assert not any(request.finished or request.disconnected for request in model.requests)

@@ -19,6 +19,15 @@ GUNICORN = (
     *(sys.executable, "-m", "gunicorn", "--pythonpath", str(ROOT)),
     *("-c", str(ROOT / "config" / "gunicorn.conf.py"), "wsgi:application"),
 )
+# As XWE_RUN, but a model server that a busy machine keeps from answering is waited for.
+PATIENTLY = """
+from xwe.cli import main
+from xwe.web import model_discovery
+
+model_discovery.TIMEOUT_S = 60.0
+main(["run"])
+"""
+PATIENT_RUN = (sys.executable, "-c", PATIENTLY)
 BOTH = pytest.mark.parametrize("command", [XWE_RUN, GUNICORN], ids=["xwe-run", "gunicorn"])
 OPEN_AND_REAL = {"DEEPSEEK_API_KEY": "sk-canary", "XWE_ACCESS": "open"}
 
@@ -44,7 +53,7 @@ def test_with_nothing_set_it_serves_answers_of_the_built_in_model(start_server, 
     assert status == 200, server.log
     assert json.loads(body)["response"]
     server.signal(signal.SIGTERM)
-    assert server.wait(20) == 0
+    assert server.wait() == 0
     assert "Traceback" not in server.log
 
 
@@ -62,7 +71,7 @@ def test_a_wrong_value_stops_the_start_with_one_line(
     start_server, command, variable, value, allowed
 ):
     server = start_server(command, **{variable: value})
-    assert server.wait(20) == 2
+    assert server.wait() == 2
     assert server.log.count("\n") == 1
     assert server.log.startswith(f"xwe: {variable}={value!r} cannot be used: ")
     assert allowed in server.log
@@ -79,7 +88,7 @@ def test_a_wrong_value_stops_the_start_with_one_line(
 )
 def test_an_open_real_model_is_not_served_to_strangers(start_server, command, environ):
     server = start_server(command, **OPEN_AND_REAL, **environ)
-    assert server.wait(20) == 2
+    assert server.wait() == 2
     assert "xwe: XWE_ACCESS='open' cannot be used: login" in server.log.splitlines()[-1]
     assert "Traceback" not in server.log
     assert "Booting worker" not in server.log
@@ -95,7 +104,7 @@ def test_an_open_real_model_is_served_to_this_machine(start_server):
 
 def test_only_an_address_is_enough_for_a_server_of_models(start_server):
     with MockServer(Behaviour(text="from there")) as model:
-        server = start_server(XWE_RUN, LLM_BASE_URL=model.base_url, XWE_ACCESS="open")
+        server = start_server(PATIENT_RUN, LLM_BASE_URL=model.base_url, XWE_ACCESS="open")
         server.wait_until_ready()
         status, body = ask(server, "POST", "/api/llm/chat", {"message": "hello"})
         assert (status, json.loads(body)["response"]) == (200, "from there")
@@ -117,7 +126,7 @@ def test_the_port_option_wins(start_server):
     taken = start_server(XWE_RUN, LLM_PROVIDER="mock", LLM_BASE_URL="http://127.0.0.1:9/v1")
     taken.wait_until_ready()
     free = subprocess.run(
-        [*XWE_RUN, "--port", "no"], capture_output=True, text=True, timeout=20, check=False
+        [*XWE_RUN, "--port", "no"], capture_output=True, text=True, timeout=60, check=False
     )
     assert (free.returncode, free.stdout) == (2, "")
     assert free.stderr.startswith("xwe: PORT='no'")
@@ -135,7 +144,7 @@ def test_sigterm_lets_a_running_stream_finish(start_server):
         server.signal(signal.SIGTERM)
         assert (first + response.read()).decode() == text
         connection.close()
-        assert server.wait(20) == 0
+        assert server.wait() == 0
     assert "Traceback" not in server.log
 
 
@@ -147,7 +156,7 @@ def test_ctrl_c_is_never_told_to_a_reader_as_the_models_failure(start_server):
         os.killpg(server.process.pid, signal.SIGINT)
         seen += list(reader)
     assert "error" not in kinds_of(seen)
-    assert server.wait(20) == 0
+    assert server.wait() == 0
     assert "Traceback" not in server.log
     assert "model server ended" not in server.log
 
@@ -162,15 +171,16 @@ def test_a_full_server_refuses_at_once_and_still_answers_for_its_health(start_se
             XWE_WEB_THREADS="24",
             LLM_ASYNC_QUEUE_SIZE="2",
             XWE_MAX_STREAMS="2",
+            LLM_ASYNC_TIMEOUT="600",  # so that none of the calls ends meanwhile
         ).wait_until_ready()
         body = b'{"message": "hello"}'
         head = b"POST /api/llm/chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         for client in server.connect_many(6):
             client.sendall(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
-        model.wait_until(lambda: len(model.requests) == 4, timeout_s=15)
-        while (status := json.loads(ask(server, "GET", "/health/ready")[1]))["status"] == "ready":
-            pass  # until the two that wait have arrived
-        assert status["reasons"] == ["queue_full"]
+        model.wait_until(lambda: len(model.requests) == 4, timeout_s=60)
+        # Until the two that wait have arrived; a starved loop may be another reason for a moment.
+        while json.loads(ask(server, "GET", "/health/ready")[1]).get("reasons") != ["queue_full"]:
+            pass
         assert ask(server, "POST", "/api/llm/chat", {"message": "hello"})[0] == 503
         assert ask(server, "GET", "/health/live")[0] == 200
         assert len(model.requests) == 4
@@ -186,5 +196,5 @@ def test_sighup_brings_new_workers_that_talk_to_the_same_model(start_server):
         pass
     assert ask(server, "POST", "/api/llm/chat", {"message": "hello"})[0] == 200
     server.signal(signal.SIGTERM)
-    assert server.wait(20) == 0
+    assert server.wait() == 0
     assert "Traceback" not in server.log

@@ -23,7 +23,7 @@ def test_waiting_ends_with_the_change_that_makes_it_true():
 
     worker = threading.Thread(target=finish)
     worker.start()
-    log.wait_until(is_finished, timeout_s=10)
+    log.wait_until(is_finished, timeout_s=60)
     worker.join()
     assert log.requests == [request]
 

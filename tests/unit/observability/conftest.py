@@ -6,6 +6,7 @@ from xwe.core.nlp.completion import Timings, Usage
 from xwe.core.nlp.observation import CallRecord
 from xwe.observability.observation import Observation
 
+NOW = 1_000_002.0
 IDLE_CLIENT = {"admission": None, "executor": None, "breaker": "closed", "retries_left": 10.0}
 
 
@@ -36,7 +37,8 @@ def idle_client():
 
 @pytest.fixture
 def observation():
-    it = Observation()
+    # Its clock stands still: what belongs together falls into one step.
+    it = Observation(clock=lambda: NOW)
     it.watch(lambda: IDLE_CLIENT)
     yield it
     it.close()

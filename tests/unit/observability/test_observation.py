@@ -49,7 +49,7 @@ def test_vitals_come_from_the_client_and_the_requests(idle_client):
         executor={"running": 4, "waiting": 5, "refused": 6, "threads": 4},
         breaker="open",
     )
-    observation = Observation()
+    observation = Observation(clock=lambda: 1_000_002.0)
     observation.watch(lambda: busy)
     observation.request_began()
     vitals = observation.figures().vitals

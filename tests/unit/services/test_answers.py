@@ -35,7 +35,7 @@ def events_of(stream):
     async def collect():
         return [orjson.loads(event) async for event in answer_events(stream, "id")]
 
-    events = get_loop_thread().run(collect(), 10)
+    events = get_loop_thread().run(collect(), 60)
     assert stream.closed
     return events
 

@@ -29,7 +29,7 @@ PASSWORD = "a good password"
 
 @pytest.fixture
 def database(either_url):
-    with contextlib.closing(Database(either_url)) as database:
+    with contextlib.closing(Database(either_url, timeout_s=60)) as database:
         yield database
 
 

@@ -20,7 +20,8 @@ def open_database(database_url):
     with contextlib.ExitStack() as stack:
 
         def opener(**bounds):
-            database = Database(database_url, **bounds)
+            # Patient, unless a limit is the subject: on a busy machine any step may take seconds.
+            database = Database(database_url, **{"timeout_s": 60.0} | bounds)
             stack.callback(database.close)
             return database
 

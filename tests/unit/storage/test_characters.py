@@ -70,7 +70,7 @@ def test_eight_categories_that_finish_at_once_are_all_kept(database, li_bai):
 
 @pytest.mark.service("postgresql")
 def test_nobody_changes_a_character_that_is_held(postgresql_url):
-    with contextlib.closing(Database(postgresql_url)) as database:
+    with contextlib.closing(Database(postgresql_url, timeout_s=60)) as database:
         with database.write() as writing:
             ada = users.create(writing, username="ada", password_hash="hash").id
             li_bai = characters.create(writing, user_id=ada, name="李白")

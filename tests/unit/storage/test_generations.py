@@ -1,6 +1,7 @@
 """Generations: one that runs in a conversation, under a lease."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -68,15 +69,17 @@ def test_a_wish_to_cancel_reaches_the_process_that_makes_it(database, ada, begin
 def test_who_makes_it_is_told_that_it_is_read_elsewhere_for_as_long_as_it_is(
     database, begin, later
 ):
+    until = later(10)
+    before, after = (until + timedelta(seconds=seconds) for seconds in (-1, 1))
     with database.write() as writing:
         begin(writing, "g")
-        generations.keep_read(writing, "g", later(10))
-        generations.keep_read(writing, "gone", later(10))
+        generations.keep_read(writing, "g", until)
+        generations.keep_read(writing, "gone", until)
         asked = ["g", "gone"]
-        assert generations.asked_elsewhere(writing, asked, later(9)) == (set(), {"g"})
-        assert generations.asked_elsewhere(writing, asked, later(11)) == (set(), set())
+        assert generations.asked_elsewhere(writing, asked, before) == (set(), {"g"})
+        assert generations.asked_elsewhere(writing, asked, after) == (set(), set())
         generations.finish(writing, "g", "complete")
-        assert generations.asked_elsewhere(writing, asked, later(9)) == (set(), set())
+        assert generations.asked_elsewhere(writing, asked, before) == (set(), set())
 
 
 def test_it_ends_once(database, ada, begin):

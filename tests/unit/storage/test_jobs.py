@@ -10,7 +10,7 @@ from xwe.errors import ConflictError, NotFoundError
 from xwe.storage.repositories import jobs
 
 KINDS = ["build", "compress"]
-SOON_S = 20.0
+SOON_S = 60.0
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def empty_url(request, tmp_path):
 
 
 def tables(url):
-    with contextlib.closing(Database(url)) as database, database.read() as reading:
+    with contextlib.closing(Database(url, timeout_s=60)) as database, database.read() as reading:
         context = MigrationContext.configure(reading.connection, opts={"compare_type": True})
         return compare_metadata(context, metadata)
 
@@ -84,7 +84,7 @@ def test_processes_that_start_at_once_make_the_tables_once(empty_url):
         process.stdin.write("\n")
         process.stdin.flush()
     for process in started:
-        _, errors = process.communicate(timeout=25)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
     assert tables(empty_url) == []
 

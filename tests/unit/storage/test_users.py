@@ -94,7 +94,8 @@ def test_an_account_does_not_show_its_hash(ada):
 def test_a_turn_keeps_others_from_theirs_and_from_nothing_else(postgresql_url):
     with contextlib.ExitStack() as stack:
         here, there = (
-            stack.enter_context(contextlib.closing(Database(postgresql_url))) for _ in "12"
+            stack.enter_context(contextlib.closing(Database(postgresql_url, timeout_s=60)))
+            for _ in "12"
         )
         with here.write() as writing:
             ada, bob = (

@@ -1,11 +1,14 @@
 """Numbered events: nothing is missed, nothing comes twice, and nobody waits for anybody."""
 
 import threading
+import time
 
 import pytest
 
 from xwe.errors import ClosedError, StreamGapError
 from xwe.streams.live_stream import EVENT_OVERHEAD_BYTES, LiveStream
+
+SOON_S = 60.0
 
 
 def stream_of(*events: bytes, **options) -> LiveStream:
@@ -13,6 +16,13 @@ def stream_of(*events: bytes, **options) -> LiveStream:
     for event in events:
         stream.append(event)
     return stream
+
+
+def until_somebody_waits(stream):
+    ends_at = time.monotonic() + SOON_S
+    while not stream._wakes:
+        assert time.monotonic() < ends_at
+        time.sleep(0.001)
 
 
 def test_a_reader_takes_all_there_is_at_once_and_then_the_end():
@@ -34,12 +44,11 @@ def test_a_reader_joins_after_the_number_it_saw():
 def test_a_reader_that_waits_is_woken_by_the_next_event():
     stream = stream_of()
     reader, taken = stream.join(), []
-    woken = threading.Thread(target=lambda: taken.append(reader.drain(10)))
+    woken = threading.Thread(target=lambda: taken.append(reader.drain(SOON_S)))
     woken.start()
-    while not stream._wakes:  # until it waits
-        pass
+    until_somebody_waits(stream)
     stream.append(b"a")
-    woken.join(10)
+    woken.join(SOON_S)
     assert taken == [[b"a"]]
 
 
@@ -48,10 +57,9 @@ def test_a_reader_that_waits_hears_of_the_end():
     reader = stream.join()
     ended = threading.Thread(target=reader.drain)
     ended.start()
-    while not stream._wakes:
-        pass
+    until_somebody_waits(stream)
     stream.finish()
-    ended.join(10)
+    ended.join(SOON_S)
     assert not ended.is_alive()
 
 
@@ -143,8 +151,8 @@ def test_many_readers_and_a_writer_at_once_see_the_same_events_in_order():
 
     def read():
         reader, taken = stream.join(), []
-        barrier.wait(10)
-        while events := reader.drain(10):
+        barrier.wait(SOON_S)
+        while events := reader.drain(SOON_S):
             taken += events
         reader.close()
         seen.append(taken)
@@ -152,11 +160,11 @@ def test_many_readers_and_a_writer_at_once_see_the_same_events_in_order():
     readers = [threading.Thread(target=read) for _ in range(16)]
     for thread in readers:
         thread.start()
-    barrier.wait(10)
+    barrier.wait(SOON_S)
     for event in expected:
         stream.append(event)
     stream.finish()
     for thread in readers:
-        thread.join(10)
+        thread.join(SOON_S)
     assert seen == [expected] * 16
     assert stream.readers == 0

@@ -12,6 +12,8 @@ from xwe.errors import DrainingError, LimitExceededError, SaturatedError, Unknow
 from xwe.streams import ui_messages
 from xwe.streams.live_streams import LiveStreams, StreamLimits
 
+SOON_S = 60.0
+
 
 class Source:
     """Events that the test lets out one by one."""
@@ -37,7 +39,7 @@ class Source:
             self.closed.set()
 
     def wait_until_closed(self):
-        get_loop_thread().run(self.closed.wait(), 10)
+        get_loop_thread().run(self.closed.wait(), SOON_S)
 
 
 @pytest.fixture
@@ -49,10 +51,20 @@ def begin(streams, source, stream_id="s", owner="me"):
     return streams.begin(source.events(), owner, stream_id)
 
 
+def begin_and_join(streams, source):
+    """Both in one step of the loop, so that no time passes in which nobody reads."""
+
+    async def on_the_loop():
+        stream = begin(streams, source)
+        return stream, stream.join()
+
+    return get_loop_thread().run(on_the_loop())
+
+
 def read_to_end(reader):
     """All that is left."""
     taken = []
-    while events := reader.drain(10):
+    while events := reader.drain(SOON_S):
         taken += events
     reader.close()
     return taken
@@ -90,7 +102,7 @@ def test_stop_keeps_what_came_and_closes_the_source(source):
     streams = LiveStreams()
     reader = begin(streams, source).join()
     source.say(b"1")
-    assert reader.drain(10) == [b"1"]
+    assert reader.drain(SOON_S) == [b"1"]
     streams.stop("s", "me")
     streams.stop("s", "me")
     assert read_to_end(reader) == [ui_messages.ABORT]
@@ -124,7 +136,7 @@ def test_a_stop_that_comes_with_the_end_does_not_keep_readers_waiting(source):
 
     streams = LiveStreams()
     reader = streams.begin(slow_to_close(), "me", "s").join()
-    get_loop_thread().run(cleaning.wait(), 10)
+    get_loop_thread().run(cleaning.wait(), SOON_S)
     streams.stop("s", "me")
     assert read_to_end(reader) == [b"1", ui_messages.ABORT]
 
@@ -197,7 +209,7 @@ def test_finished_answers_are_forgotten_after_a_while(source):
                 return
             await asyncio.sleep(0.01)
 
-    get_loop_thread().run(forgotten(), 10)
+    get_loop_thread().run(forgotten(), SOON_S)
 
 
 def test_the_oldest_finished_answers_go_when_memory_is_short():
@@ -219,42 +231,41 @@ def test_the_oldest_finished_answers_go_when_memory_is_short():
 
 def test_an_answer_that_nobody_reads_is_cancelled_after_a_while(source):
     streams = LiveStreams(StreamLimits(on_disconnect="cancel", alone_s=0.05))
-    stream = begin(streams, source)
-    stream.join().close()
+    _, reader = begin_and_join(streams, source)
+    source.say(b"1")
+    assert reader.drain(SOON_S) == [b"1"]  # a source that has not begun has nothing to close
+    reader.close()
     source.wait_until_closed()
-    assert read_to_end(streams.find("s", "me").join()) == [ui_messages.ABORT]
+    assert read_to_end(streams.find("s", "me").join()) == [b"1", ui_messages.ABORT]
 
 
 def test_a_reader_that_comes_back_in_time_keeps_an_answer_alive(source):
     alone_s = 0.2
     streams = LiveStreams(StreamLimits(on_disconnect="cancel", alone_s=alone_s))
-    stream = begin(streams, source)
-    reader = stream.join()
+    stream, reader = begin_and_join(streams, source)
     standing, may_go_on = threading.Event(), threading.Event()
 
-    def stand_still():
+    def leave_and_stand_still():
+        reader.close()  # the time begins, and cannot be over before the loop goes on
         standing.set()
-        may_go_on.wait(20)
+        may_go_on.wait(SOON_S)
         time.sleep(alone_s)  # so that the time is over before the loop hears of the return
 
-    reader.close()
-    pass_the_loop()
-    get_loop_thread().loop.call_soon_threadsafe(stand_still)
-    assert standing.wait(20)
-    reader = stream.join()
+    get_loop_thread().loop.call_soon_threadsafe(leave_and_stand_still)
+    assert standing.wait(SOON_S)
+    reader_again = stream.join()
     may_go_on.set()
     pass_the_loop()
     source.say(b"still here")
-    assert reader.drain(10) == [b"still here"]
-    reader.close()
+    assert reader_again.drain(SOON_S) == [b"still here"]
+    reader_again.close()
     source.wait_until_closed()
 
 
 def test_a_leaver_that_is_overtaken_by_a_newcomer_does_not_end_the_answer(source):
     """What counts is who reads when the loop looks, not whose news comes last."""
     streams = LiveStreams(StreamLimits(on_disconnect="cancel", alone_s=0.01))
-    stream = begin(streams, source)
-    first = stream.join()
+    stream, first = begin_and_join(streams, source)
     late_news = streams._watch_readers
     second = stream.join()
     first.close()
@@ -280,7 +291,7 @@ def test_what_still_runs_when_the_drain_is_over_says_so(source):
     streams = LiveStreams()
     reader = begin(streams, source).join()
     source.say(b"1")
-    assert reader.drain(10) == [b"1"]
+    assert reader.drain(SOON_S) == [b"1"]
     streams.drain(0.01)
     assert read_to_end(reader) == [ui_messages.SHUTDOWN]
     source.wait_until_closed()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,8 @@ def instance(cls: type[XweError]) -> XweError:
 
 
 @pytest.fixture
-def services() -> Iterator[Services]:
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    monkeypatch.chdir(tmp_path)  # no other process opens the database there
     services = build_services(SETTINGS)
     yield services
     services.close()

@@ -20,8 +20,8 @@ def line():
     """A client's end and the server's, which is lendable."""
     client, accepted = socket.socketpair()
     server = LendableSocket(fileno=accepted.detach())
-    server.send_timeout_s = 20.0
-    client.settimeout(20)
+    server.send_timeout_s = 60.0
+    client.settimeout(60)
     with client, server:
         yield client, server
 
@@ -61,7 +61,7 @@ def test_a_slow_reader_gets_all_of_it(line, stream, lend):
     received = b""
     while not received.endswith(b"\r\n0\r\n\r\n"):
         received += line[0].recv(50_000)
-    assert told.get(timeout=20) is True
+    assert told.get(timeout=60) is True
     assert LONG in received
     assert told.empty()
 
@@ -69,7 +69,7 @@ def test_a_slow_reader_gets_all_of_it(line, stream, lend):
 def test_one_that_takes_nothing_is_cut_at_the_send_timeout(line, stream, lend):
     line[1].send_timeout_s = 0.2
     stream.append(LONG)
-    assert lend().get(timeout=20) is False
+    assert lend().get(timeout=60) is False
     line[1].close()
     assert not b"".join(iter(lambda: line[0].recv(1_000_000), b"")).endswith(b"0\r\n\r\n")
 
@@ -77,7 +77,7 @@ def test_one_that_takes_nothing_is_cut_at_the_send_timeout(line, stream, lend):
 def test_one_that_leaves_is_noticed_without_anything_to_write(line, stream, lend):
     told = lend()
     line[0].close()
-    assert told.get(timeout=20) is False
+    assert told.get(timeout=60) is False
     stream.append(b"1")
 
 
@@ -92,4 +92,4 @@ def test_silence_is_bridged_by_comments_and_events_still_come(line, stream, lend
         received += line[0].recv(1000)
     assert b"id: 1\ndata: 1\n\n" in received
     assert b"data: [DONE]\n\n" in received
-    assert told.get(timeout=20) is True
+    assert told.get(timeout=60) is True

@@ -15,6 +15,7 @@ import flask
 import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from xwe.core.concurrency import iteration, loop_thread
 from xwe.core.concurrency.loop_thread import LoopThread
 
 
@@ -57,7 +58,7 @@ def in_virtual_time():
 def in_fresh_interpreter():
     """Runs a script in an interpreter of its own, warnings being errors; what it printed."""
 
-    def run(script, *, timeout_s=20, **environ):
+    def run(script, *, timeout_s=100, **environ):
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
             env={**os.environ, **environ},
@@ -86,7 +87,7 @@ def ctrl_c():
                 raise KeyboardInterrupt
 
         def press():
-            assert event.wait(20)
+            assert event.wait(60)
             # A signal that comes just before the thread blocks is not seen until the next one.
             while not interrupted.wait(0.01):
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
@@ -103,6 +104,13 @@ def ctrl_c():
             signal.signal(signal.SIGINT, before)
 
     return interrupt_after
+
+
+@pytest.fixture(autouse=True)
+def time_to_close(monkeypatch):
+    """A busy machine may take its time to end what is closed; a test of the limits sets its own."""
+    monkeypatch.setattr(loop_thread, "CLOSE_WITHIN_S", 30.0)
+    monkeypatch.setattr(iteration, "CLOSE_WITHIN_S", 30.0)
 
 
 @pytest.fixture
@@ -140,11 +148,11 @@ class Held:
 
     def _hold(self):
         self._held.set()
-        assert self._go.wait(20)
+        assert self._go.wait(60)
 
     def __enter__(self):
         self._thread.loop.call_soon_threadsafe(self._hold)
-        assert self._held.wait(20)
+        assert self._held.wait(60)
         return self
 
     def __exit__(self, *_):
@@ -157,7 +165,7 @@ def run_in_threads(count, func):
     outcomes = [None] * count
 
     def run(number):
-        together.wait(20)
+        together.wait(60)
         try:
             outcomes[number] = func(number)
         except BaseException as error:  # noqa: BLE001 - it is the outcome
@@ -167,7 +175,7 @@ def run_in_threads(count, func):
     for each in threads:
         each.start()
     for each in threads:
-        each.join(20)
+        each.join(60)
         assert not each.is_alive(), "a thread hangs"
     return outcomes
 
@@ -198,7 +206,7 @@ class Task:
 
     def __call__(self):
         self.begun.set()
-        assert self._go.wait(20)
+        assert self._go.wait(60)
         return "done"
 
     def let_go(self):
@@ -230,7 +238,7 @@ class Client:
 
     def open(self, path, **headers):
         """The connection and the response, its body unread."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         connection.request("GET", path, headers=headers)
         return connection, connection.getresponse()
 

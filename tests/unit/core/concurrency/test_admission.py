@@ -105,7 +105,7 @@ def test_threads_and_coroutines_on_several_loops_share_the_places():
     for each in threads:
         each.start()
     for each in threads:
-        each.join(20)
+        each.join(60)
         assert not each.is_alive(), "a wake-up was lost"
     assert most <= 3
     assert figures(admission) == (0, 0, 0)
@@ -333,7 +333,7 @@ def test_threads_that_come_and_give_up_in_any_order_lose_no_place(seed):
     for each in threads:
         each.start()
     for each in threads:
-        each.join(20)
+        each.join(60)
         assert not each.is_alive(), "a wake-up was lost"
     assert most <= 2
     assert figures(admission)[:2] == (0, 0)

@@ -76,7 +76,7 @@ async def test_blocking_items_are_at_work_at_the_same_time_up_to_max_workers():
     together = threading.Barrier(3)  # breaks the test unless three threads meet
 
     def process(item):
-        together.wait(20)
+        together.wait(60)
         return item
 
     async with AsyncBatchProcessor(process, max_workers=3) as processor:
@@ -108,12 +108,12 @@ async def test_close_waits_for_a_list_that_is_in_work_and_ends_the_threads():
     def process(item):
         threads.add(threading.current_thread())
         begun.set()
-        may_end.wait(20)
+        may_end.wait(60)
         return item
 
     processor = AsyncBatchProcessor(process, max_workers=2)
     call = asyncio.create_task(processor.process_batch(range(4)))
-    await asyncio.to_thread(begun.wait, 20)
+    await asyncio.to_thread(begun.wait, 60)
     closing = asyncio.create_task(processor.close())
     await turns()
     assert not closing.done()

@@ -285,7 +285,7 @@ def test_closing_from_another_loop_refuses_what_waits_and_finishes_what_runs():
 
     async def process(items):
         waits.set()
-        await asyncio.to_thread(may_end.wait, 20)
+        await asyncio.to_thread(may_end.wait, 60)
         return items
 
     processor = AsyncBatchProcessor(process, batch_size=1, timeout=NEVER_S)
@@ -297,9 +297,9 @@ def test_closing_from_another_loop_refuses_what_waits_and_finishes_what_runs():
     results = []
     thread = threading.Thread(target=lambda: results.extend(asyncio.run(main())))
     thread.start()
-    assert waits.wait(20)
+    assert waits.wait(60)
     asyncio.run(processor.close())
     may_end.set()
-    thread.join(20)
+    thread.join(60)
     assert results[0] == 0
     assert isinstance(results[1], ClosedError)

@@ -26,7 +26,7 @@ def test_a_future_is_set_by_one_thread_and_read_by_another(pool):
     future = blocking.Future()
     reading = pool.submit(future.result)
     future.set_result("set")
-    assert reading.result(20) == "set"
+    assert reading.result(60) == "set"
 
 
 def test_a_future_is_awaited_on_the_resident_loop_and_on_any_other():
@@ -56,7 +56,7 @@ def test_closing_the_loop_ends_its_tasks_and_tells_whoever_waits(pool):
             await asyncio.Event().wait()
         finally:
             ended.set()
-            may_end.wait(20)  # the loop is stuck in it while it is being closed
+            may_end.wait(60)  # the loop is stuck in it while it is being closed
 
     running = blocking.Event()
     task = blocking.create_task(work())
@@ -64,10 +64,10 @@ def test_closing_the_loop_ends_its_tasks_and_tells_whoever_waits(pool):
     running.wait()
     closing = pool.submit(close_loop_thread)
     with pytest.raises(ClosedError):
-        waiting.result(20)
-    assert ended.wait(20)
+        waiting.result(60)
+    assert ended.wait(60)
     may_end.set()
-    closing.result(20)
+    closing.result(60)
     assert blocking.run(echo("the next loop")) == "the next loop"
 
 

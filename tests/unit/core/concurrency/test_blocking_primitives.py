@@ -26,10 +26,10 @@ def blocked_loop():
 
     def hold():
         held.set()
-        let_go.wait(20)
+        let_go.wait(60)
 
     blocking.get_running_loop().call_soon_threadsafe(hold)
-    assert held.wait(20)
+    assert held.wait(60)
     yield let_go
     let_go.set()
     blocking.sleep(0)
@@ -78,7 +78,7 @@ def test_a_lock_is_shared_by_threads_the_resident_loop_and_another_loop(pool):
     jobs = [pool.submit(by_thread) for _ in range(2)]
     jobs += [pool.submit(blocking.run, by_coroutine()), pool.submit(asyncio.run, by_coroutine())]
     for job in jobs:
-        job.result(25)
+        job.result(60)
     assert (most, total) == (1, 200)
     assert not lock.locked()
 
@@ -219,8 +219,8 @@ def test_an_event_wakes_threads_and_coroutines_alike(pool, in_line):
         in_line.acquire()
     assert not event.wait(timeout=0.001)
     event.set()
-    assert waiting[0].result(20) is True
-    assert waiting[1].result(20) is None
+    assert waiting[0].result(60) is True
+    assert waiting[1].result(60) is None
     assert event.is_set()
     event.clear()
     assert not event.wait(timeout=0)
@@ -241,10 +241,10 @@ def test_a_queue_goes_between_threads_and_coroutines_in_order(pool):
     results = blocking.Queue()
     producing = pool.submit(blocking.run, produce())
     doubling = pool.submit(asyncio.run, double())
-    assert [results.get(timeout=20) for _ in range(100)] == [2 * number for number in range(100)]
-    producing.result(20)
-    doubling.result(20)
-    assert items.join(timeout=20)
+    assert [results.get(timeout=60) for _ in range(100)] == [2 * number for number in range(100)]
+    producing.result(60)
+    doubling.result(60)
+    assert items.join(timeout=60)
     assert not results.join(timeout=0.001)
 
 
@@ -311,13 +311,13 @@ def test_a_forked_child_gets_its_own_loop_and_uses_what_was_made_before(tmp_path
         "with lock:\n"
         "    items.put(blocking.run(echo(1)))\n"
         "child = os.fork()\n"
-        "with lock, blocking.timeout(20):\n"
+        "with lock, blocking.timeout(60):\n"
         "    assert blocking.run(echo(items.get())) == 1\n"
         "if child == 0:\n"
         "    os._exit(0)\n"
         "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
-    done = subprocess.run([sys.executable, str(script)], check=False, timeout=25)
+    done = subprocess.run([sys.executable, str(script)], check=False, timeout=100)
     assert done.returncode == 0
 
 
@@ -330,4 +330,4 @@ def test_importing_and_making_primitives_starts_nothing():
         "batch.AsyncBatchProcessor(len)\n"
         "assert threading.active_count() == 1, threading.enumerate()\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=25)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=100)

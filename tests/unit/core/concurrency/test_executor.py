@@ -31,7 +31,7 @@ def full_pool(new_task):
     with pool_of(1, 1) as pool:
         task = new_task()
         pool.submit(task)
-        assert task.begun.wait(20)
+        assert task.begun.wait(60)
         pool.waiting = pool.submit(task)
         yield pool
         task.let_go()
@@ -93,7 +93,7 @@ def test_64_threads_submitting_never_have_more_outstanding_than_there_are_places
         def submit(number):
             nonlocal outstanding, most, refused
             chance = random.Random(number)  # noqa: S311 - forces interleavings
-            together.wait(20)
+            together.wait(60)
             for _ in range(30):
                 with guard:  # counted from before the submission, so never too low
                     outstanding += 1
@@ -112,7 +112,7 @@ def test_64_threads_submitting_never_have_more_outstanding_than_there_are_places
         for each in threads:
             each.start()
         for each in threads:
-            each.join(20)
+            each.join(60)
     stats = pool.stats()
     assert most <= limit
     assert (outstanding, stats.running, stats.waiting) == (0, 0, 0)
@@ -134,7 +134,7 @@ def test_never_more_tasks_run_or_wait_than_there_are_places(new_task):
         for each in threads:
             each.start()
         for each in threads:
-            each.join(20)
+            each.join(60)
         assert len(taken) == 5
         assert pool.stats().refused == 59
         task.let_go()
@@ -166,16 +166,16 @@ def test_a_task_sees_the_submitters_context_and_leaves_it_alone():
 
     with pool_of(1) as pool:
         user.set("ann")
-        assert pool.submit(look).result(20) == "ann"
+        assert pool.submit(look).result(60) == "ann"
         user.set("bob")
-        assert pool.submit(look).result(20) == "bob"
+        assert pool.submit(look).result(60) == "bob"
     assert user.get() == "bob"
     user.set(None)
 
 
 def test_a_stop_iteration_is_an_error_and_hangs_nobody():
     with pool_of(1) as pool, pytest.raises(RuntimeError, match="StopIteration"):
-        pool.submit(next, iter(())).result(20)
+        pool.submit(next, iter(())).result(60)
 
 
 def test_an_error_keeps_nothing_alive_once_it_has_been_seen():
@@ -189,9 +189,9 @@ def test_an_error_keeps_nothing_alive_once_it_has_been_seen():
         payload = Payload()
         left = weakref.ref(payload)
         with contextlib.suppress(ValueError):
-            pool.submit(fail, payload).result(20)
+            pool.submit(fail, payload).result(60)
         del payload
-        pool.submit(abs, 1).result(20)  # the thread has let go of it too
+        pool.submit(abs, 1).result(60)  # the thread has let go of it too
         assert left() is None
 
 
@@ -199,7 +199,7 @@ def test_an_error_keeps_nothing_alive_once_it_has_been_seen():
 
 
 def directly(pool, func, *args):
-    return pool.submit(func, *args).result(20)
+    return pool.submit(func, *args).result(60)
 
 
 def through_the_loop(pool, func, *args):
@@ -247,13 +247,13 @@ def test_what_a_task_leaves_running_uses_the_pool_itself_and_its_bound():
     names, go_on = [], threading.Event()
 
     async def background():
-        await offload(go_on.wait, 20)
+        await offload(go_on.wait, 60)
         names.append(await offload(lambda: threading.current_thread().name, executor=pool))
 
     with pool_of(1, 1) as pool:
-        left = pool.submit(lambda: get_loop_thread().submit(background())).result(20)
+        left = pool.submit(lambda: get_loop_thread().submit(background())).result(60)
         go_on.set()
-        left.result(20)
+        left.result(60)
         assert pool._behind is None
     assert "nested" not in names[0]
 
@@ -268,7 +268,7 @@ def test_nested_tasks_are_bounded_too(new_task):
 
     task = new_task()
     with pool_of(1, 1) as pool:
-        pool.submit(outer).result(20)
+        pool.submit(outer).result(60)
 
 
 def test_shutdown_waits_for_nested_tasks_too(new_task):
@@ -277,21 +277,21 @@ def test_shutdown_waits_for_nested_tasks_too(new_task):
     def outer():
         inner = pool.submit(task)
         inner.add_done_callback(lambda _: ended.append(1))
-        assert task.begun.wait(20)
+        assert task.begun.wait(60)
 
     with pool_of(1, 1) as pool:
-        pool.submit(outer).result(20)
+        pool.submit(outer).result(60)
         threading.Timer(0.01, task.let_go).start()
     assert ended == [1]
 
 
 def test_pools_are_forgotten_when_nobody_uses_them():
     pool = BoundedThreadPoolExecutor(1, 1, thread_name_prefix="test-pool")
-    thread = pool.submit(threading.current_thread).result(20)
+    thread = pool.submit(threading.current_thread).result(60)
     assert pool in module._pools
     left = weakref.ref(pool)
     del pool
-    thread.join(20)
+    thread.join(60)
     assert left() is None
     assert not thread.is_alive()
 

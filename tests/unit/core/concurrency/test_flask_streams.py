@@ -5,6 +5,7 @@ import functools
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import flask
 import pytest
@@ -48,7 +49,7 @@ def streaming(request, monkeypatch, new_app):
     async def pieces(name):
         try:
             yield f"first for {name}\n"
-            await offload(app.go_on.wait, 20)
+            await offload(app.go_on.wait, 60)
             yield f"第二 for {flask.request.args['user']}\n"
         finally:
             app.closed.set()
@@ -81,7 +82,7 @@ def test_an_async_generator_is_streamed_piece_by_piece_and_sees_the_request(
     streaming.go_on.set()
     assert response.read().decode() == "第二 for ann\n"
     connection.close()
-    assert streaming.closed.wait(20)
+    assert streaming.closed.wait(60)
 
 
 def test_a_reader_that_leaves_closes_the_generator(streaming):
@@ -110,7 +111,7 @@ class Gate:
 
     async def view(self):
         self.entered.release()
-        await offload(self._leave.wait, 20)
+        await offload(self._leave.wait, 60)
         return "through"
 
     def open(self):
@@ -124,11 +125,11 @@ def test_overload_is_answered_with_503_and_retry_after(serve_app, new_app):
     client = serve_app(app)
     with ThreadPoolExecutor(1) as user:
         first = user.submit(client.get, "/gate")
-        assert gate.entered.acquire(timeout=20)
+        assert gate.entered.acquire(timeout=60)
         assert bridge.stats().running == 1
         status, headers, body = client.get("/gate")
         gate.open()
-        assert first.result(20)[::2] == (200, "through")
+        assert first.result(60)[::2] == (200, "through")
     assert (status, headers["Retry-After"]) == (503, "1")
     error = json.loads(body)["error"]
     assert (error["code"], error["retryable"]) == ("saturated", True)
@@ -160,10 +161,10 @@ def test_a_view_under_async_route_is_limited_by_the_apps_bridge(serve_app, new_a
     client = serve_app(app)
     with ThreadPoolExecutor(1) as user:
         first = user.submit(client.get, "/gate")
-        assert gate.entered.acquire(timeout=20)
+        assert gate.entered.acquire(timeout=60)
         status, headers, _ = client.get("/decorated")
         gate.open()
-        assert first.result(20)[0] == 200
+        assert first.result(60)[0] == 200
     assert (status, headers["Retry-After"]) == (503, "1")
     status, _, body = client.get("/decorated")
     assert (status, json.loads(body)) == (200, {"running": 1, "waiting": 0})
@@ -262,10 +263,10 @@ def test_the_functions_around_a_view_take_no_place_so_that_what_began_is_finishe
     client = serve_app(app)
     with ThreadPoolExecutor(1) as user:
         first = user.submit(client.get, "/gate")
-        assert gate.entered.acquire(timeout=20)
+        assert gate.entered.acquire(timeout=60)
         status, headers, body = client.get("/plain")
         gate.open()
-        assert first.result(20)[0] == 200
+        assert first.result(60)[0] == 200
     assert (status, headers["X-After"], body) == (200, "True", "plain")
     assert sorted(torn_down) == ["/gate", "/plain"]
 
@@ -286,7 +287,7 @@ def test_a_missed_deadline_is_answered_with_504_and_the_view_is_cancelled(new_ap
     response = app.test_client().get("/")
     assert response.status_code == 504
     assert response.json["error"]["code"] == "deadline_exceeded"
-    assert not begun.is_set() or cancelled.wait(20)
+    assert not begun.is_set() or cancelled.wait(60)
 
 
 def test_the_deadline_counts_from_the_wait_for_a_place(serve_app, monkeypatch, new_app):
@@ -304,9 +305,11 @@ def test_the_deadline_counts_from_the_wait_for_a_place(serve_app, monkeypatch, n
     assert (response.status_code, begun) == (503, [])
     assert response.json["error"]["code"] == "saturated"
 
-    # The clock of a place that took three hundredths of a second to get.
+    # The clock of a place that took three hundredths of a second to get; the bridge's alone, since
+    # the watchdog reads the common one at any moment.
     times = iter([100.0, 100.03])
-    monkeypatch.setattr("xwe.core.concurrency.bridge.time.monotonic", lambda: next(times, 100.03))
+    clock = SimpleNamespace(monotonic=lambda: next(times))
+    monkeypatch.setattr("xwe.core.concurrency.bridge.time", clock)
     monkeypatch.setattr(
         "xwe.core.concurrency.bridge._run_in_context",
         lambda coro, timeout_s: (coro.close(), str(round(timeout_s, 3)))[1],

@@ -151,7 +151,7 @@ def test_a_clean_up_that_is_under_way_is_waited_for_and_not_cancelled():
     source = Source()
     reader = iterate_in_sync(source)
     assert next(reader) == "a"
-    assert source.closing.wait(20)
+    assert source.closing.wait(60)
     reader.close()
     assert source.closed
 
@@ -167,12 +167,16 @@ def test_one_that_was_never_read_is_closed_too(enabled):
 
 def test_a_half_read_one_that_only_the_garbage_collector_finds_cleans_up():
     source = Source(hold_at=3)
-    circle = [iterate_in_sync(source())]
-    next(circle[0])
-    circle.append(circle)
-    del circle
-    gc.collect()
-    assert source.closed.is_set()
+    gc.disable()  # or it may come by on the loop's thread, which cannot wait for the clean-up
+    try:
+        circle = [iterate_in_sync(source())]
+        next(circle[0])
+        circle.append(circle)
+        del circle
+        gc.collect()
+        assert source.closed.is_set()
+    finally:
+        gc.enable()
 
 
 def test_the_garbage_collector_may_find_one_on_the_loops_own_thread():
@@ -186,7 +190,7 @@ def test_the_garbage_collector_may_find_one_on_the_loops_own_thread():
         gc.collect()
 
     get_loop_thread().run(collect(), 20)
-    assert source.closed.wait(20)
+    assert source.closed.wait(60)
 
 
 def test_a_slow_reader_is_not_run_away_from():
@@ -242,7 +246,7 @@ def test_an_error_nobody_asked_for_yet_does_not_disturb_the_reader_that_left():
     source = Source(fail_at=1)
     reader = iterate_in_sync(source())
     assert next(reader) == 0
-    assert source.closed.wait(20)
+    assert source.closed.wait(60)
     get_loop_thread().run(asyncio.sleep(0))
     reader.close()
 
@@ -251,7 +255,7 @@ def test_a_reader_is_told_when_the_loop_is_closed_under_it(own_thread):
     source = Source(hold_at=2)
     reader = iterate_in_sync(source())
     assert [next(reader), next(reader)] == [0, 1]
-    assert source.holds.wait(20)
+    assert source.holds.wait(60)
     own_thread.close()
     with pytest.raises(ClosedError):
         next(reader)
@@ -289,13 +293,15 @@ def test_an_iterator_that_will_not_close_holds_nobody_up(monkeypatch, caplog):
 def test_a_blocked_loop_holds_no_leaving_reader_up(own_thread, monkeypatch, caplog):
     monkeypatch.setattr(module, "CLOSE_WITHIN_S", 0.02)
     held, go_on = threading.Event(), threading.Event()
-    reader = iterate_in_sync(Source(hold_at=1)())
+    source = Source(hold_at=1)
+    reader = iterate_in_sync(source())
     next(reader)
-    own_thread.loop.call_soon_threadsafe(lambda: (held.set(), go_on.wait(20)))
-    assert held.wait(20)
+    own_thread.loop.call_soon_threadsafe(lambda: (held.set(), go_on.wait(60)))
+    assert held.wait(60)
     reader.close()
     go_on.set()
     assert "blocked" in caplog.text
+    assert source.closed.wait(60), "it is ended as soon as the loop is free"
 
 
 def test_nothing_of_an_iterator_outlives_it_not_even_until_the_garbage_collector_comes():

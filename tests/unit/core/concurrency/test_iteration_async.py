@@ -73,7 +73,7 @@ async def test_a_coroutine_that_is_cancelled_closes_it():
             await anext(reader)
 
     task = asyncio.create_task(read())
-    await asyncio.to_thread(source.holds.wait, 20)
+    await asyncio.to_thread(source.holds.wait, 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -111,7 +111,7 @@ class BlockingSource:
         number = next(self._numbers)
         if number == self._hold_at:
             self.holds.set()
-            assert self.go_on.wait(20)
+            assert self.go_on.wait(60)
         return number
 
     def close(self):
@@ -150,13 +150,13 @@ async def test_leaving_releases_the_reader_at_once_and_the_place_when_the_thread
         source = BlockingSource(hold_at=1)
         async with contextlib.aclosing(iterate_offloaded(source, pool)) as reader:
             assert await anext(reader) == 0
-            await asyncio.to_thread(source.holds.wait, 20)
+            await asyncio.to_thread(source.holds.wait, 60)
         assert not source.closed.is_set()
         assert pool.stats().running == 1
         with pytest.raises(SaturatedError):
             pool.submit(print)
         source.go_on.set()
-        assert await asyncio.to_thread(source.closed.wait, 20)
+        assert await asyncio.to_thread(source.closed.wait, 60)
     assert pool.stats().running == 0
 
 
@@ -174,8 +174,8 @@ async def test_a_writer_that_waits_for_space_is_released_when_the_reader_leaves(
     source = BlockingSource(10_000)
     async with contextlib.aclosing(iterate_offloaded(source, any_pool)) as reader:
         assert await anext(reader) == 0
-        assert await asyncio.to_thread(full.wait, 5), "it runs away from its reader"
-    assert await asyncio.to_thread(source.closed.wait, 20)
+        assert await asyncio.to_thread(full.wait, 60), "it runs away from its reader"
+    assert await asyncio.to_thread(source.closed.wait, 60)
 
 
 async def test_an_error_in_the_thread_comes_after_the_items(any_pool):
@@ -216,7 +216,7 @@ async def test_an_error_after_the_reader_left_is_at_least_logged(any_pool, caplo
 async def test_a_full_pool_refuses_and_the_iterator_is_closed():
     go_on = threading.Event()
     with BoundedThreadPoolExecutor(1, 0) as pool:
-        pool.submit(go_on.wait, 20)
+        pool.submit(go_on.wait, 60)
         source = BlockingSource()
         with pytest.raises(SaturatedError):
             await anext(iterate_offloaded(source, pool))
@@ -228,7 +228,7 @@ async def test_a_pool_that_is_shut_down_ends_an_iterator_that_waits_in_its_queue
     first, second = BlockingSource(hold_at=0), BlockingSource()
     running = iterate_offloaded(first, any_pool)
     reading = asyncio.create_task(anext(running))
-    await asyncio.to_thread(first.holds.wait, 20)
+    await asyncio.to_thread(first.holds.wait, 60)
     waiting = asyncio.create_task(anext(iterate_offloaded(second, any_pool)))
     await asyncio.sleep(0)
     any_pool.shutdown(wait=False, cancel_futures=True)

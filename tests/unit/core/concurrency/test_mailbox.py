@@ -57,7 +57,7 @@ class Background(threading.Thread):
             self._outcome = None, error
 
     def result(self):
-        self.join(20)
+        self.join(60)
         assert not self.is_alive(), "a wake-up was lost"
         result, error = self._outcome
         if error is not None:
@@ -72,7 +72,7 @@ class Blocked:
         self._waits = threading.Event()
         setattr(type(mailbox), end, self._property(f"{end}_hook"))
         self.thread = Background(func)
-        assert self._waits.wait(20)
+        assert self._waits.wait(60)
 
     def _property(self, name):
         def set_wake(mailbox, wake):

@@ -45,7 +45,7 @@ async def test_a_stop_iteration_does_not_hang_whoever_awaits_it(any_pool):
 async def test_the_loop_stays_free_meanwhile(any_pool, new_task):
     task = new_task()
     work = asyncio.create_task(offload(task, executor=any_pool))
-    await offload(task.begun.wait, 20)
+    await offload(task.begun.wait, 60)
     assert not work.done()
     task.let_go()
     assert await work == "done"
@@ -57,7 +57,7 @@ async def test_cancelling_releases_the_caller_at_once_and_the_place_when_the_thr
     with BoundedThreadPoolExecutor(1, 0) as pool:
         task = new_task()
         work = asyncio.create_task(offload(task, executor=pool))
-        await offload(task.begun.wait, 20)
+        await offload(task.begun.wait, 60)
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
             await work
@@ -72,7 +72,7 @@ async def test_work_in_the_queue_of_a_pool_that_is_shut_down_is_an_error_not_a_c
 ):
     task = new_task()
     running = asyncio.create_task(offload(task, executor=any_pool))
-    await offload(task.begun.wait, 20)
+    await offload(task.begun.wait, 60)
     waiting = asyncio.create_task(offload(task, executor=any_pool))
     await asyncio.sleep(0)
     any_pool.shutdown(wait=False, cancel_futures=True)
@@ -100,14 +100,14 @@ def test_everybody_gets_one_global_pool_sized_by_the_environment(monkeypatch):
     pools = []
 
     def get():
-        together.wait(20)
+        together.wait(60)
         pools.append(get_global_executor())
 
     threads = [threading.Thread(target=get) for _ in range(8)]
     for each in threads:
         each.start()
     for each in threads:
-        each.join(20)
+        each.join(60)
     assert len(set(pools)) == 1
     assert (pools[0].max_workers, pools[0].queue_size) == (3, 7)
 

@@ -113,12 +113,12 @@ async def test_cleanup_does_not_wait_for_a_call_that_runs(wrap):
 
     def work():
         begun.set()
-        may_end.wait(20)
+        may_end.wait(60)
         return "done"
 
     wrapper = wrap(work)
     call = asyncio.create_task(wrapper())
-    await asyncio.to_thread(begun.wait, 20)
+    await asyncio.to_thread(begun.wait, 60)
     wrapper.cleanup()
     may_end.set()
     assert await call == "done"
@@ -142,11 +142,11 @@ async def test_a_full_pool_refuses_at_once(wrap):
 
         def work():
             begun.set()
-            return may_end.wait(20)
+            return may_end.wait(60)
 
         wrapper = wrap(work, pool)
         call = asyncio.create_task(wrapper())
-        await asyncio.to_thread(begun.wait, 20)
+        await asyncio.to_thread(begun.wait, 60)
         with pytest.raises(SaturatedError):
             await wrapper()
         may_end.set()

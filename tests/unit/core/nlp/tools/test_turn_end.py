@@ -7,6 +7,7 @@ import pytest
 from scripted_model import Gate, Listener, call, finish, text_of
 
 from xwe.core.nlp.tools import events
+from xwe.core.nlp.tools.alarms import Alarms
 from xwe.core.nlp.tools.policy import AgentPolicy
 from xwe.core.nlp.tools.progress import Progress
 from xwe.core.nlp.tools.tool import tool
@@ -48,11 +49,16 @@ async def test_a_timed_out_side_effect_is_told_to_have_perhaps_happened(model, a
     assert "may have happened" in second.messages[-1]["content"]
 
 
-async def test_the_turn_has_a_deadline_of_its_own(model, agent_of):
-    gate, never = Gate(), asyncio.Event()
+async def test_the_turn_has_a_deadline_of_its_own(model, agent_of, monkeypatch):
+    gate, never, alarms = Gate(), asyncio.Event(), []
+    ring = Alarms.ring
+    monkeypatch.setattr(Alarms, "ring", lambda *alarm: alarms.append(alarm))
     model.reply("I begin", call("slow"), never)
-    agent = agent_of(gated(gate), policy=AgentPolicy(turn_timeout_s=0.5))
+    agent = agent_of(gated(gate), policy=AgentPolicy(turn_timeout_s=0.01))
     turn = Listener(agent.run_async("go"))
+    await gate.entered.wait()
+    for alarm in alarms:  # only now, or a busy machine might not have come so far by then
+        ring(*alarm)
     with pytest.raises(DeadlineExceededError):
         await turn.end()
     assert turn.of(events.CallFailed)[0].error.startswith("[timeout]")
@@ -81,7 +87,11 @@ async def test_a_side_effect_that_has_begun_goes_on_for_its_grace(model, agent_o
 
     model.reply(call("pay"), finish("tool_calls"))
     model.reply("Bridge", asyncio.Event())
-    agent = agent_of(gated(pay, "pay", effect="side_effect"), on_outcome=on_outcome)
+    agent = agent_of(
+        gated(pay, "pay", effect="side_effect"),
+        policy=AgentPolicy(leave_grace_s=1000),
+        on_outcome=on_outcome,
+    )
     turn = Listener(agent.run_async("go"))
     await pay.entered.wait()
     await turn.leave()
@@ -139,7 +149,7 @@ async def test_a_side_effect_runs_once_also_when_its_bridge_is_preempted(model, 
 
 
 async def test_a_thousand_preempted_turns_leave_nothing_behind(model, agent_of):
-    before, threads = asyncio.all_tasks(), threading.active_count()
+    before, threads = asyncio.all_tasks(), set(threading.enumerate())
     gates = []
 
     @tool(effect="read_only")
@@ -157,7 +167,7 @@ async def test_a_thousand_preempted_turns_leave_nothing_behind(model, agent_of):
                 gates[-1].opened.set()
         assert bridge.closed.is_set()
     assert asyncio.all_tasks() == before
-    assert threading.active_count() == threads
+    assert set(threading.enumerate()) <= threads
     assert all(request.closed.is_set() for request in model.requests)
     assert not agent._lingering
 
