@@ -29,8 +29,16 @@ ARGUMENTS = [
 ]
 
 # A browser beside other tests may take its time: what is waited for comes, or it does not.
-PATIENCE_MS = 20_000
-TEST_WITHIN_S = 120
+PATIENCE_MS = 60_000
+
+# What the servers of these tests wait for may take its time as well; no test here is about it.
+PATIENT_SERVER = {
+    "LLM_ASYNC_TIMEOUT": "100",
+    "LLM_CONNECT_TIMEOUT": "60",
+    "LLM_FIRST_TOKEN_TIMEOUT": "100",
+    "LLM_IDLE_TIMEOUT": "100",
+    "XWE_DATABASE_TIMEOUT_S": "60",
+}
 
 OpenPage = Callable[..., Page]
 
@@ -42,12 +50,6 @@ _names = (f"reader{number}" for number in itertools.count())
 expect.set_options(timeout=PATIENCE_MS)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("browser") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(TEST_WITHIN_S))
-
-
 # Not for the whole session: while it runs, this thread counts as running an event loop, and
 # asynchronous tests could not.
 @pytest.fixture(scope="module")
@@ -55,7 +57,9 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # The shell is Chromium without the pages of a window of its own: a third faster.
         found = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=found, args=ARGUMENTS, timeout=PATIENCE_MS
+        )
         yield browser
         browser.close()
 
@@ -99,10 +103,13 @@ class Relay(socketserver.ThreadingTCPServer):
 
 class _RelayedConnection(socketserver.BaseRequestHandler):
     def handle(self) -> None:
+        # Before it is asked whether the cable is cut: who cuts it meanwhile finds this one.
+        self.server.open.add(self.request)
         if self.server.is_cut:
+            self.server.open.discard(self.request)
             return
         with socket.create_connection(self.server.target) as upstream:
-            self.server.open |= {self.request, upstream}
+            self.server.open.add(upstream)
             requests = threading.Thread(target=self._pass_requests_on, args=(upstream,))
             requests.start()
             with contextlib.suppress(OSError):
@@ -129,11 +136,18 @@ def relay() -> Iterator[Callable[..., Relay]]:
         def start(url: str, *, stop_within: str) -> Relay:
             server = running.enter_context(Relay(url, stop_within))
             running.callback(server.go_on)
+            running.callback(server.cut)  # whoever is slow to close a connection loses it
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
             running.callback(server.shutdown)
             return server
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def serve(serve: Callable[..., Any]) -> Callable[..., Any]:
+    """Starts `xwe run`, with more variables if given; one that is patient."""
+    return lambda **environ: serve(**PATIENT_SERVER | environ)
 
 
 @pytest.fixture
@@ -243,14 +257,16 @@ def model(mock_server: MockServer) -> Iterator[MockServer]:
 
 @pytest.fixture
 def open_signed_in(open_page: OpenPage, app_server: Any, model: MockServer) -> OpenPage:
-    """Opens a path as somebody who has just signed up."""
+    """Opens a path as somebody who has just signed up, at another server than usual if given."""
 
-    def open_signed_in(path: str = "/characters", **options: Any) -> Page:
-        page = open_page(app_server.url + "/login", **options)
+    def open_signed_in(
+        path: str = "/characters", *, url: str = app_server.url, **options: Any
+    ) -> Page:
+        page = open_page(url + "/login", **options)
         who = {"username": next(_names), "password": "a long password"}
-        headers = {"Origin": app_server.url}
-        assert page.request.post(app_server.url + "/auth/register", data=who, headers=headers).ok
-        page.goto(app_server.url + path)
+        headers = {"Origin": url}
+        assert page.request.post(url + "/auth/register", data=who, headers=headers).ok
+        page.goto(url + path)
         return page
 
     return open_signed_in

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import count
 
 import pytest
-from held_requests import hold
+from held_requests import hold, wait_for
 from page_layout import assert_fits, settle
 from playwright.sync_api import Page, Route, expect
 
@@ -44,6 +44,12 @@ def sign_up(page: Page, username: str, locale: str = "zh-CN") -> None:
     fill(page, username)
     page.click(f"#login button[value=register]:has-text('{LOCALES[locale]['up']}')")
     expect(page.locator(".rail-name")).to_have_text(username)
+
+
+def listed(page: Page) -> None:
+    """Wait for both lists: one that comes late would take the place of a newer one."""
+    for name in ("sessions", "tokens"):
+        expect(page.locator(f"#{name}")).to_have_attribute("aria-busy", "false")
 
 
 def own_problems(page: Page) -> list[str]:
@@ -130,6 +136,7 @@ def test_both_pages_fit_and_are_accessible(open_on, assert_accessible, name, loc
     page.wait_for_url("**/")
     page.goto(page.url + "account")
     expect(page.locator("#sessions .row")).to_have_count(1)
+    listed(page)
     page.fill("#new-token [name=name]", "x" * 100)
     page.click("#new-token button")
     expect(page.locator("#tokens .row")).to_have_count(1)
@@ -161,9 +168,31 @@ def test_a_token_is_shown_once_and_can_be_deleted(open_on, name):
     assert page.problems == []
 
 
+def test_a_list_that_comes_late_does_not_take_the_place_of_a_newer_one(open_on, name):
+    page = open_on("/account")
+    sign_up(page, name)
+    reading = hold(page, "**/api/me/tokens")
+    page.reload(wait_until="commit")
+    late = wait_for(page, reading)
+    before = late.fetch()
+    page.fill("#new-token [name=name]", "脚本")
+    page.press("#new-token [name=name]", "Enter")
+    wait_for(page, reading, 2).continue_()
+    wait_for(page, reading, 3).continue_()
+    expect(page.locator("#tokens .row")).to_have_count(1)
+    with page.expect_response("**/api/me/tokens") as come:
+        late.fulfill(response=before)
+    come.value.finished()
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve))")  # it has been looked at
+    expect(page.locator("#tokens .row")).to_have_count(1)
+    expect(page.locator("#no-tokens")).to_be_hidden()
+    assert page.problems == []
+
+
 def test_a_token_that_is_deleted_is_shown_no_more(open_on, assert_accessible, name):
     page = open_on("/account", width=390)
     sign_up(page, name)
+    listed(page)
     for number, purpose in enumerate(("甲", "乙"), 1):
         page.fill("#new-token [name=name]", purpose)
         page.click("#new-token button")
@@ -233,25 +262,27 @@ def test_what_is_pressed_shows_that_it_is_at_work_and_is_done_once(open_on, name
     assert button.evaluate(drawn) == "spin"
     page.press("[name=password]", "Enter")
     button.click(force=True)  # it says itself that this does nothing
-    assert len(sign_in) == 1
-    sign_in[0].continue_()
+    wait_for(page, sign_in).continue_()
     expect(page.locator(".rail-name")).to_have_text(name)
+    assert len(sign_in) == 1
 
     making = hold(page, "**/api/me/tokens")
     page.reload(wait_until="commit")
     expect(page.locator("#tokens")).to_have_attribute("aria-busy", "true")
     page.wait_for_function("() => document.readyState === 'complete'")
-    making[0].continue_()
+    wait_for(page, making).continue_()
+    listed(page)
     page.fill("#new-token [name=name]", "脚本")
     button = page.locator("#new-token button")
     page.press("#new-token [name=name]", "Enter")
     expect(button).to_have_attribute("aria-busy", "true")
     page.press("#new-token [name=name]", "Enter")
-    assert len(making) == 2
+    sent = wait_for(page, making, 2)
     page.unroute("**/api/me/tokens")
-    making[1].continue_()
+    sent.continue_()
     expect(page.locator("#tokens .row")).to_have_count(1)
     expect(button).not_to_have_attribute("aria-busy", "true")
+    assert [route.request.method for route in making] == ["GET", "POST"]
     assert page.problems == []
 
 
@@ -288,6 +319,7 @@ def test_who_is_signed_out_elsewhere_is_told_so_and_can_go_on(open_on, name):
     page = open_on("/account", locale="en-GB")
     sign_up(page, name, "en-GB")
     expect(page.locator("#sessions .row")).to_have_count(1)
+    listed(page)
     cookies = page.context.cookies()
     page.context.clear_cookies()
     page.fill("#new-token [name=name]", "script")

@@ -40,6 +40,7 @@ def test_who_answers_is_told_by_letter_and_name_while_they_type(
     expect(waiting.locator(".answer-name")).to_have_text(WUKONG)
     expect(waiting.locator(".avatar")).to_have_text("孙")
     expect(chat.locator("#status")).to_have_text(f"{WUKONG}正在输入。")
+    mock_server.wait_until(lambda: mock_server.requests, 60)
     chat.click("#stop")
     answer(chat, "stopped")
 
@@ -181,6 +182,7 @@ def test_another_answer_is_a_variant_and_the_choice_is_kept(
         chat.click("[data-do=again]")
         expect(chat.locator(".variant-place")).to_have_text(f"{count}/{count}")
         expect(prose(chat)).to_have_text([text])
+        answer(chat, "complete")
     expect(chat.locator("[data-do=later]")).to_be_disabled()
     chat.click("[data-do=earlier]")
     expect(chat.locator(".variant-place")).to_have_text("2/3")

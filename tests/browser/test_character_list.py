@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from chat_reader import Reader
+from page_clock import stop_clock
 from page_layout import assert_fits, settle
 from playwright.sync_api import Page, expect
 
@@ -26,6 +27,7 @@ def person(page: Page, name: str) -> object:
 
 
 def test_each_deletion_is_undone_by_itself(reader: Reader) -> None:
+    stop_clock(reader.page)
     page = open_list(reader, *NAMES)
     for left, name in ((2, "甲"), (1, "丙")):
         person(page, name).locator("[data-do=remove]").click()

@@ -4,9 +4,22 @@ import json
 from urllib.parse import quote
 
 import pytest
+from page_clock import stop_clock
 from page_layout import assert_fits, settle
 from playwright.sync_api import expect
-from sheet_pages import TEXT, about, card, make, own_problems, written
+from sheet_pages import (
+    TEXT,
+    about,
+    card,
+    edit,
+    ended,
+    full_profile,
+    make,
+    own_problems,
+    save,
+    saved,
+    written,
+)
 
 from xwe.mock import Behaviour
 from xwe.mock.rules import Rule
@@ -51,9 +64,18 @@ def test_the_first_character_is_one_click(open_signed_in, assert_accessible, loc
     assert page.problems == []
 
 
-def test_categories_fill_in_one_by_one_each_with_its_time(open_signed_in, model):
-    model.follow(Rule(about("背景故事"), Behaviour(latency_s=20)))
-    page = open_signed_in()
+@pytest.fixture
+def held_story(serve, relay, model):
+    """A server whose model is held within the background story, and what holds it."""
+    story = json.dumps(full_profile("缝")["背景故事"], ensure_ascii=False)
+    model.follow(Rule(about("背景故事"), Behaviour(text=story)))
+    wire = relay(model.base_url, stop_within="缝")
+    return serve(LLM_BASE_URL=f"{wire.url}/v1"), wire
+
+
+def test_categories_fill_in_one_by_one_each_with_its_time(open_signed_in, held_story):
+    server, wire = held_story
+    page = open_signed_in(url=server.url)
     make(page)
     expect(page.locator(".category[data-state=done]")).to_have_count(7)
     late = card(page, "背景故事")
@@ -62,19 +84,21 @@ def test_categories_fill_in_one_by_one_each_with_its_time(open_signed_in, model)
     expect(card(page, "知识与能力").locator("dd").first).not_to_be_empty()
     expect(card(page, "知识与能力").locator(".category-told")).to_contain_text("秒")
     expect(page.locator("#making")).to_be_visible()
+    wire.go_on()
     written(page)
     expect(late.locator(".category-told")).to_contain_text("秒")
     expect(page.locator("#status")).to_have_text("全部写好了。")
 
 
-def test_a_reload_goes_on_watching(open_signed_in, model):
-    model.follow(Rule(about("背景故事"), Behaviour(latency_s=20)))
-    page = open_signed_in()
+def test_a_reload_goes_on_watching(open_signed_in, held_story):
+    server, wire = held_story
+    page = open_signed_in(url=server.url)
     make(page)
     expect(page.locator(".category[data-state=done]")).to_have_count(7)
     page.reload()
     expect(page.locator("#making")).to_be_visible()
     expect(page.locator(".category[data-state=done]")).to_have_count(7)
+    wire.go_on()
     written(page)
 
 
@@ -86,6 +110,7 @@ def test_a_failed_category_says_why_and_is_retried_by_itself(open_signed_in, mod
     expect(failed).to_have_attribute("data-state", "error")
     expect(failed).to_contain_text("模型服务拒绝了密钥")
     expect(page.locator(".category[data-state=done]")).to_have_count(7)
+    ended(page)
     page.reload()
     expect(failed).to_contain_text("模型服务拒绝了密钥")
     model.follow()
@@ -112,7 +137,7 @@ def test_stopping_keeps_what_is_written_and_another_try_goes_on(open_signed_in, 
 
 
 def test_a_source_that_cannot_be_reached_says_what_to_do(open_signed_in, model):
-    model.follow(Rule(about("背景故事"), Behaviour(latency_s=3)))
+    model.follow(Rule(lambda _: True, Behaviour(fault="no_headers")))
     page = open_signed_in("/characters/new")
     page.locator("[name=source][value=zhwiki]").check()
     expect(page.locator("[name=text]")).to_be_hidden()
@@ -166,16 +191,17 @@ def test_an_edit_of_what_was_changed_elsewhere_asks_whose_counts(open_signed_in)
     other = page.context.new_page()
     other.goto(page.url)
     written(other)
-    for each, text in ((page, "七十二变"), (other, "筋斗云")):
-        each.bring_to_front()
-        skills = card(each, "知识与能力")
-        skills.locator("[data-do=edit]").click()
-        skills.locator("[name=技能]").fill(text)
-        skills.locator("button[type=submit]").click()
-    conflict = card(other, "知识与能力").locator(".edit-conflict")
+    page.bring_to_front()
+    first = edit(page, "知识与能力", "技能", "七十二变")
+    save(first)
+    saved(first)
+    other.bring_to_front()
+    second = edit(other, "知识与能力", "技能", "筋斗云")
+    save(second)
+    conflict = second.locator(".edit-conflict")
     expect(conflict).to_be_visible()
     conflict.locator("[data-do=mine]").click()
-    expect(card(other, "知识与能力").locator("form")).to_have_count(0)
+    saved(second)
     page.reload()
     expect(card(page, "知识与能力")).to_contain_text("筋斗云")
 
@@ -184,6 +210,7 @@ def test_deleting_is_undone(open_signed_in):
     page = open_signed_in()
     make(page)
     written(page)
+    stop_clock(page)
     page.click("#remove")
     expect(page.locator(".toast")).to_contain_text("已删除孙悟空")
     expect(page.locator("#empty")).to_be_visible()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from page_layout import at_newest, frames
 from playwright.sync_api import Page, expect
 
 from xwe.mock import Behaviour, MockServer
@@ -120,7 +121,7 @@ def test_stop_keeps_the_partial_text_and_stops_the_model(
     answer(page, "streaming")
     page.click("#stop")
     stopped = answer(page, "stopped")
-    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 10)
+    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 60)
     text = prose(page).inner_text()
     assert text
     assert POEM.startswith(text)
@@ -133,10 +134,10 @@ def test_stop_keeps_the_partial_text_and_stops_the_model(
 def test_stop_works_before_the_first_word(page: Page, mock_server: MockServer) -> None:
     mock_server.script(Behaviour(fault="no_headers"))
     ask(page, "写诗")
-    mock_server.wait_until(lambda: mock_server.requests)
+    mock_server.wait_until(lambda: mock_server.requests, 60)
     page.keyboard.press("Escape")
     stopped = answer(page, "stopped")
-    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 10)
+    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 60)
     mock_server.script(Behaviour(text="好了"))
     stopped.locator("[data-do=again]").click()
     answer(page, "complete")
@@ -287,22 +288,32 @@ def test_a_draft_survives_a_reload(page: Page) -> None:
 # --- reading ---
 
 
-def test_a_reader_above_is_left_in_peace(page: Page, mock_server: MockServer) -> None:
+def test_a_reader_above_is_left_in_peace(
+    open_page: Callable[..., Page],
+    relay: Callable[..., Any],
+    app_server: Any,
+    mock_server: MockServer,
+) -> None:
     lines = "\n\n".join(f"第 {number} 行" for number in range(60))
-    mock_server.script(Behaviour(text=lines), Behaviour(text=lines, tokens_per_s=30))
+    mock_server.script(Behaviour(text=lines), Behaviour(text=f"{lines}\n\n缝\n\n{lines}"))
+    wire = relay(app_server.url, stop_within="缝")
+    page = open_page(wire.url)
     scroll = page.locator("#scroll")
     ask(page, "一")
     answer(page, "complete")
-    assert scroll.evaluate("s => s.scrollHeight - s.scrollTop - s.clientHeight") < 2
+    at_newest(page)
     ask(page, "二")
     answer(page, "streaming")
+    expect(prose(page)).to_contain_text("第 59 行")
     scroll.evaluate("s => s.scrollTo(0, 100)")
+    frames(page)
+    wire.go_on()
     expect(page.locator("#newest")).to_be_visible()
     answer(page, "complete")
     assert scroll.evaluate("s => s.scrollTop") == 100
     page.click("#newest")
     expect(page.locator("#newest")).to_be_hidden()
-    assert scroll.evaluate("s => s.scrollHeight - s.scrollTop - s.clientHeight") < 2
+    at_newest(page)
 
 
 # --- about the model ---

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from chat_reader import WUKONG, Reader, answer, ask, prose, questions
-from page_layout import assert_fits, settle
+from page_layout import assert_fits, at_newest, frames, settle
 from playwright.sync_api import Page, expect
 
 from xwe.mock import Behaviour, MockServer
@@ -17,33 +17,43 @@ pytestmark = pytest.mark.browser
 ENOUGH_TO_SCROLL = "\n\n".join(f"第 {number} 行" for number in range(60))
 
 
-def distance(page: Page) -> float:
-    """From the newest line, in pixels."""
-    return page.locator("#scroll").evaluate("s => s.scrollHeight - s.scrollTop - s.clientHeight")
-
-
-def test_a_reader_above_is_left_in_peace(chat: Page, mock_server: MockServer) -> None:
+def test_a_reader_above_is_left_in_peace(
+    sign_up: Callable[..., Reader],
+    relay: Callable[..., Any],
+    chat_server: Any,
+    mock_server: MockServer,
+) -> None:
     mock_server.script(
-        Behaviour(text=ENOUGH_TO_SCROLL), Behaviour(text=ENOUGH_TO_SCROLL, tokens_per_s=30)
+        Behaviour(text=ENOUGH_TO_SCROLL),
+        Behaviour(text=f"{ENOUGH_TO_SCROLL}\n\n缝\n\n{ENOUGH_TO_SCROLL}"),
     )
+    wire = relay(chat_server.url, stop_within="缝")
+    reader = sign_up(wire.url)
+    reader.make()
+    chat = reader.open()
     ask(chat, "一")
     answer(chat, "complete")
+    at_newest(chat)
     ask(chat, "二")
     answer(chat, "streaming")
+    expect(prose(chat).last).to_contain_text("第 59 行")
     chat.locator("#scroll").evaluate("s => s.scrollTo(0, 100)")
+    frames(chat)
+    wire.go_on()
+    expect(chat.locator("#newest")).to_be_visible()
     expect(chat.locator("#newest")).to_have_text("有新消息")
     answer(chat, "complete")
     assert chat.locator("#scroll").evaluate("s => s.scrollTop") == 100
     chat.click("#newest")
     expect(chat.locator("#newest")).to_be_hidden()
-    assert distance(chat) < 2
+    at_newest(chat)
 
 
 def test_paging_upward_brings_all_and_keeps_the_place(reader: Reader) -> None:
     reader.make(said=160)
     page = reader.open()
     expect(page.locator(".question")).to_have_count(25)
-    assert distance(page) < 2
+    at_newest(page)
     line = page.locator(".question-text", has_text=re.compile(r"^问 111$"))
     offset = "node => node.getBoundingClientRect().top"
     with page.expect_response(lambda response: "before_seq" in response.url):
@@ -192,6 +202,7 @@ def test_the_chat_fits_and_keeps_nobody_out(
     answer(page, "complete")
     page.locator("[data-do=again]").last.click()
     expect(page.locator(".variant-place").last).to_have_text("2/2")
+    answer(page, "complete")
     ask(page, "?")
     answer(page, "failed")
     settle(page)
@@ -222,4 +233,5 @@ def test_the_chat_is_accessible_in_the_dark(
     ask(page, "hi")
     answer(page, "complete")
     expect(page.locator("#chats .chat-link")).to_have_count(8)
+    settle(page)
     assert_accessible(page)

@@ -18,6 +18,7 @@ def answered_twice(chat: Page, mock_server: MockServer) -> Page:
     answer(chat, "complete")
     chat.click("[data-do=again]")
     expect(chat.locator(".variant-place")).to_have_text("2/2")
+    answer(chat, "complete")
     settled(chat)
     return chat
 
@@ -76,9 +77,11 @@ def test_the_keyboard_stays_with_the_answer_that_is_made_anew(
 ) -> None:
     page = answered_twice
     mock_server.script(Behaviour(fault="no_headers"))
+    asked = len(mock_server.requests)
     page.focus("[data-do=again]")
     page.keyboard.press("Enter")
     answer(page, "waiting")
+    mock_server.wait_until(lambda: len(mock_server.requests) > asked, 60)
     expect(page.locator(".answer")).to_be_focused()
     page.keyboard.press("Escape")
     expect(prose(page)).to_have_text(["第二"])

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from chat_reader import WUKONG, Reader, answer, ask, prose, questions
-from playwright.sync_api import Page, Request, expect
+from chat_reader import WUKONG, Reader, answer, ask, listening, news_of, prose, questions
+from playwright.sync_api import Page, Request, WebSocketRoute, expect
 
 from xwe.mock import Behaviour, MockServer
+from xwe.storage.repositories import conversations, messages
 
 pytestmark = pytest.mark.browser
 
@@ -132,14 +133,41 @@ def test_another_device_is_told_too(
 ) -> None:
     context = chromium.new_context(storage_state=chat.context.storage_state())
     try:
+        context.set_default_timeout(60_000)
         elsewhere = context.new_page()
-        with elsewhere.expect_websocket():
-            elsewhere.goto(chat.url)
+        heard = news_of(elsewhere)
+        elsewhere.goto(chat.url)
+        listening(elsewhere, heard)
         mock_server.script(Behaviour(text="好了"))
         ask(chat, "一")
         expect(prose(elsewhere)).to_have_text(["好了"])
     finally:
         context.close()
+
+
+def test_what_nobody_could_be_told_of_is_read_once_the_line_for_news_is_there(
+    reader: Reader,
+) -> None:
+    """Each time: what was said before the first line, and while a line was gone."""
+    role = reader.make(said=2)
+    lines: list[WebSocketRoute] = []
+
+    def open_line(line: WebSocketRoute) -> None:
+        lines.append(line)  # it says nothing by itself
+
+    reader.page.route_web_socket(re.compile("/ws$"), open_line)
+    page = reader.open()
+    expect(prose(page)).to_have_text(["答 2"])
+    for text in ("答 3", "答 4"):
+        while not lines:
+            page.wait_for_timeout(20)
+        with reader.database.write() as writing:
+            chat = conversations.for_character(writing, reader.id, role)
+            messages.append(writing, chat.id, sender_type="character", sender_id=role, content=text)
+        line = lines.pop()
+        line.send('{"type":"subscribed"}')
+        expect(prose(page).last).to_have_text(text)
+        line.close()
 
 
 # --- who looks elsewhere ---

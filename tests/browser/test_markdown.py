@@ -69,6 +69,7 @@ SHOWN = {
 def blank(chromium: Any, app_server: Any) -> Any:
     """A page of the server's own origin and policy, without anything on it."""
     page = chromium.new_page()
+    page.set_default_timeout(60_000)
     page.goto(f"{app_server.url}/static/js/sse.js")
     yield page
     page.context.close()

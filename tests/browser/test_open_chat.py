@@ -54,7 +54,7 @@ def test_a_new_chat_in_mid_answer_can_be_undone(page: Page, mock_server: MockSer
     ask(page, "那是什么？")
     answer(page, "streaming")
     page.click("#new-chat")
-    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 20)
+    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 60)
     undo(page).click()
     answer(page, "stopped")
     expect(page.locator("#send")).to_be_visible()
@@ -63,9 +63,11 @@ def test_a_new_chat_in_mid_answer_can_be_undone(page: Page, mock_server: MockSer
 def test_asking_an_old_question_again_can_be_undone(talked: Page, mock_server: MockServer) -> None:
     page = talked
     mock_server.script(Behaviour(fault="no_headers"))
+    asked = len(mock_server.requests)
     page.locator("[data-do=again]").first.focus()
     page.keyboard.press("Enter")
     answer(page, "waiting")
+    mock_server.wait_until(lambda: len(mock_server.requests) > asked, 60)
     expect(page.locator(".question")).to_have_count(1)
     expect(page.locator(".answer")).to_be_focused()
     undo(page).click()

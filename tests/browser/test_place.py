@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from chat_reader import Reader, answer, ask
+from page_layout import at_newest, frames
 from playwright.sync_api import Page, expect
 
 from xwe.mock import Behaviour, MockServer
@@ -16,8 +17,6 @@ DISTANCE = """() => {
   const scroll = document.getElementById("scroll");
   return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight;
 }"""
-# What is noticed in a frame has been noticed after two.
-FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def test_older_messages_are_no_news(reader: Reader) -> None:
@@ -26,7 +25,7 @@ def test_older_messages_are_no_news(reader: Reader) -> None:
     for count in (50, 60):
         page.locator("#scroll").evaluate("s => s.scrollTo(0, 0)")
         expect(page.locator(".question")).to_have_count(count)
-        page.evaluate(FRAMES)
+        frames(page)
         expect(page.locator("#newest")).to_be_hidden()
 
 
@@ -34,9 +33,9 @@ def test_a_longer_message_to_write_is_no_news(reader: Reader) -> None:
     reader.make(said=40)
     page = reader.open()
     page.locator("#scroll").evaluate("s => s.scrollTo(0, 100)")
-    page.evaluate(FRAMES)
+    frames(page)
     page.fill("#prompt", "一\n二\n三\n四")
-    page.evaluate(FRAMES)
+    frames(page)
     expect(page.locator("#newest")).to_be_hidden()
 
 
@@ -44,7 +43,7 @@ def test_what_is_said_elsewhere_is_news(reader: Reader, mock_server: MockServer)
     reader.make(said=40)
     page = reader.open()
     page.locator("#scroll").evaluate("s => s.scrollTo(0, 100)")
-    page.evaluate(FRAMES)
+    frames(page)
     mock_server.script(Behaviour(text="好了"))
     second = page.context.new_page()
     second.goto(page.url)
@@ -60,7 +59,8 @@ def long_answer(open_page: Callable[..., Page], app_server: Any, mock_server: Mo
     mock_server.script(Behaviour(text=LONG))
     ask(page, "一")
     answer(page, "complete")
-    page.evaluate(FRAMES)
+    at_newest(page)
+    frames(page)
     return page
 
 
@@ -75,9 +75,9 @@ def test_text_that_grows_before_its_scrolling_is_told_is_followed_on(long_answer
           document.getElementById("scroll").dispatchEvent(new Event("scroll"));
         }"""
     )
-    page.wait_for_function(f"({DISTANCE})() < 2")
+    at_newest(page)
     page.locator("#scroll").evaluate("s => s.scrollBy(0, -200)")
-    page.evaluate(FRAMES)
+    frames(page)
     page.evaluate("""() => document.querySelector(".prose").append(document.createElement("hr"))""")
-    page.evaluate(FRAMES)
+    frames(page)
     assert page.evaluate(DISTANCE) > 150

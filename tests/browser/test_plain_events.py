@@ -77,7 +77,7 @@ def test_a_connection_that_is_lost_before_the_first_word_is_made_again_without_a
     reader.make()
     mock_server.script(Behaviour(text=SAID))
     reader.page.evaluate(LISTEN, PATH)
-    assert gate.reached.wait(20)
+    assert gate.reached.wait(60)
     reader.page.wait_for_function("seen.opened === 1")
     wire.cut()
     wire.go_on()

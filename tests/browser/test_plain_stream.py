@@ -54,7 +54,7 @@ def test_stop_closes_the_connection_and_with_it_the_model(
     page.click("#read")
     expect(page.locator("#plain")).not_to_be_empty()
     page.click("#stop")
-    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 10)
+    mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, 60)
     expect(page.locator("#figures")).to_contain_text("已停止")
     assert POEM.startswith(page.locator("#plain").inner_text())
 

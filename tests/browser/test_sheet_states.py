@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 from chat_reader import Reader
+from held_requests import hold, wait_for
+from page_clock import stop_clock
 from playwright.sync_api import Page, Route, expect
 from sheet_pages import (
     LOOKED_AWAY,
     TEXT,
     about,
     card,
+    ended,
     make,
     open_sheet,
     own_problems,
@@ -66,6 +69,7 @@ def test_one_that_was_mended_has_not_failed_after_a_reload(
     page = open_signed_in()
     make(page)
     state(page, STORY, "error")
+    ended(page)
     model.follow()
     card(page, STORY).locator("[data-do=retry]").click()
     written(page)
@@ -148,16 +152,11 @@ def test_the_progress_is_told_in_the_readers_language(
 def test_who_looks_elsewhere_is_told_that_a_sheet_is_written(reader: Reader) -> None:
     page = open_sheet(reader)
     title = page.title()
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    page.route("**/api/tasks/*/events", hold)
-    with page.expect_request("**/api/tasks/*/events"):
-        card(page, STORY).locator("[data-do=retry]").click()
+    held = hold(page, "**/api/tasks/*/events")
+    card(page, STORY).locator("[data-do=retry]").click()
+    watching = wait_for(page, held)
     page.evaluate(LOOKED_AWAY)
-    held[0].continue_()
+    watching.continue_()
     expect(page).to_have_title(f"● {title}")
     (told,) = page.evaluate("window.told")
     assert (told["heading"], told["body"]) == ("孙悟空", "全部写好了。")
@@ -170,8 +169,9 @@ def test_the_end_is_told_on_whichever_page_the_reader_is(
     page = open_signed_in()
     make(page)
     state(page, STORY, "running")
-    ended = task(status="done", result={"role": "孙悟空", "failed": []})
-    page.route("**/api/tasks/*", lambda route: route.fulfill(json=ended))
+    over = task(status="done", result={"role": "孙悟空", "failed": []})
+    page.route("**/api/tasks/*", lambda route: route.fulfill(json=over))
+    stop_clock(page)
     page.goto(page.url.partition("/characters")[0] + "/playground")
     expect(page.locator(".toast")).to_contain_text("孙悟空写好了。")
     kept = page.evaluate("Object.keys(localStorage).filter((name) => name.endsWith('.tasks'))")

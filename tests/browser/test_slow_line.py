@@ -2,7 +2,7 @@
 
 import pytest
 from chat_reader import WUKONG, Reader, answer, ask, settled
-from held_requests import hold
+from held_requests import hold, wait_for
 from playwright.sync_api import Locator, Page, expect
 
 from xwe.mock import Behaviour, MockServer
@@ -33,9 +33,9 @@ def test_a_new_name_is_sent_once(sheet: Page) -> None:
     sheet.press("#rename-form input", "Enter")
     assert_at_work(sheet.locator("#rename-form [type=submit]"))
     sheet.press("#rename-form input", "Enter")
-    assert len(sent) == 1
-    sent[0].continue_()
+    wait_for(sheet, sent).continue_()
     expect(sheet).to_have_title("齐天大圣 · xwe")
+    assert len(sent) == 1
     assert sheet.problems == []
 
 
@@ -61,10 +61,10 @@ def test_a_copy_is_made_once_and_its_button_keeps_the_focus(sheet: Page) -> None
     assert_at_work(sheet.locator("#copy"))
     expect(sheet.locator("#copy")).to_be_focused()
     sheet.keyboard.press("Enter")
-    assert len(sent) == 1
-    sent[0].abort()
+    wait_for(sheet, sent).abort()
     expect(sheet.locator("#copy")).not_to_have_attribute("aria-busy", "true")
     expect(sheet.locator("#trouble .trouble-title")).to_have_text("连不上服务器")
+    assert len(sent) == 1
 
 
 def test_a_character_that_is_gone_is_told_to_be(sheet: Page, reader: Reader) -> None:
@@ -87,10 +87,10 @@ def test_another_variant_is_asked_for_once(chat: Page, mock_server: MockServer) 
     chat.click("[data-do=earlier]")
     assert_at_work(chat.locator("[data-do=earlier]"))
     chat.locator("[data-do=earlier]").click(force=True)
-    assert len(sent) == 1
-    sent[0].continue_()
+    wait_for(chat, sent).continue_()
     expect(chat.locator(".variant-place")).to_have_text("1/2")
     expect(chat.locator(".answer .prose")).to_have_text("第一")
+    assert len(sent) == 1
 
 
 def test_a_spinner_stands_still_for_who_wants_it_so(sheet: Page) -> None:

@@ -83,10 +83,10 @@ def test_nobody_is_asked_while_nobody_looks(
     with page.expect_response("**/api/llm/status"):
         page.evaluate("hide(false)")
     page.click("#pause")
+    expect(page.locator("#pulse-text")).to_have_text("已暂停")
     before = len(asked)
     page.clock.run_for(60_000)
     assert len(asked) == before
-    expect(page.locator("#pulse-text")).to_have_text("已暂停")
 
 
 def test_a_lost_server_leaves_the_last_figures_standing(

@@ -21,7 +21,8 @@ CALLS = [
 MODES = ["sync", "non_preemptive", "preemptive"]
 ANSWER = "It is **sunny**; try the roast duck."
 BRIDGE_TOKENS = 170
-UNTIL_DONE_MS = 20_000
+# A bridge that is still spoken when the tools are done, however late they are.
+LONG_BRIDGE = Behaviour(latency_s=0.2, tokens_per_s=5, text=sized_text(2 * BRIDGE_TOKENS))
 
 # The reference case of the timing model: three calls of 25 tokens each at 50 tokens/s.
 REFERENCE = {
@@ -48,11 +49,7 @@ def lab_server(serve: Callable[..., Any], model: MockServer) -> Any:
 @pytest.fixture
 def page(open_page: Callable[..., Page], lab_server: Any, model: MockServer) -> Iterator[Page]:
     model.reset()
-    model.script_by_kind(
-        offers_tools=Behaviour(**PACE, tool_calls=CALLS),
-        has_tool_results=Behaviour(**PACE, text=ANSWER),
-        plain=Behaviour(**PACE, text=sized_text(BRIDGE_TOKENS)),
-    )
+    answer_with(model, plain=Behaviour(**PACE, text=sized_text(BRIDGE_TOKENS)))
     page = open_page(f"{lab_server.url}/tools", locale="en-GB")
     expect(page.locator("label.tool")).to_have_count(4)
     yield page
@@ -70,6 +67,14 @@ def run_one(page: Page, mode: str) -> Locator:
     choose(page, "mode", mode)
     page.click("[data-do=run]:visible")
     return page.locator(f".run[data-mode={mode}]")
+
+
+def answer_with(model: MockServer, text: str = ANSWER, plain: Behaviour = LONG_BRIDGE) -> None:
+    model.script_by_kind(
+        offers_tools=Behaviour(**PACE, tool_calls=CALLS),
+        has_tool_results=Behaviour(**PACE, text=text),
+        plain=plain,
+    )
 
 
 def hold(page: Page, *more: dict[str, Any]) -> None:
@@ -91,7 +96,7 @@ def hold(page: Page, *more: dict[str, Any]) -> None:
 
 
 def ends(run: Locator, state: str = "complete") -> None:
-    expect(run).to_have_attribute("data-state", state, timeout=UNTIL_DONE_MS)
+    expect(run).to_have_attribute("data-state", state)
 
 
 def figure_ms(run: Locator, row: str, cell: str = "measured") -> float:
@@ -125,23 +130,31 @@ def test_three_modes_run_side_by_side_and_are_measured_beside_computed(page: Pag
             assert figure_ms(run, row, "computed") > 0
         expect(run.locator("[data-row=wastedTokens] [data-cell=computed]")).to_have_text("0")
         expect(run.locator(".explained")).to_contain_text("R + F")
-    computed = {mode: figure_ms(run, "firstText", "computed") for mode, run in runs.items()}
-    assert max(computed["preemptive"], computed["non_preemptive"]) < computed["sync"]
+    # Within each run: how fast the model was may differ from one to another.
+    for mode, run in runs.items():
+        first, grounded = (
+            figure_ms(run, row, "computed") for row in ("firstText", "firstGrounded")
+        )
+        assert first == grounded if mode == "sync" else first < grounded
     expect(page.locator("#verdict")).to_contain_text("Preemptive: first text after")
     beyond = "document.documentElement.scrollHeight - document.documentElement.clientHeight"
     assert page.evaluate(beyond) == 0
-    boxes = [run.bounding_box() for run in runs.values()]
-    assert len({box["y"] for box in boxes}) == 1
+    tops = page.locator(".run").evaluate_all("all => all.map(run => run.getBoundingClientRect().y)")
+    assert len(tops) == len(MODES)
+    assert len(set(tops)) == 1
     assert page.problems == []
 
 
-def test_a_preemption_is_marked_in_the_text_and_on_the_timeline(page: Page) -> None:
+def test_a_preemption_is_marked_in_the_text_and_on_the_timeline(
+    page: Page, model: MockServer
+) -> None:
+    answer_with(model)
     run = run_one(page, "preemptive")
     bridge = run.locator(".said[data-kind=bridge]")
     expect(bridge.locator(".said-label")).to_have_text("While waiting")
     ends(run)
     shown = bridge.locator(".prose").inner_text()
-    assert sized_text(BRIDGE_TOKENS).startswith(shown.strip())
+    assert sized_text(2 * BRIDGE_TOKENS).startswith(shown.strip())
     expect(bridge.locator(".said-cut")).to_be_visible()
     expect(bridge.locator(".said-cut")).to_contain_text(f"Cut here, after {len(shown)} characters")
     expect(run.locator(".cut-line")).to_have_count(1)
@@ -212,11 +225,7 @@ def test_only_the_tools_that_are_checked_are_offered(page: Page, model: MockServ
 
 
 def test_one_run_is_stopped_and_the_others_go_on(page: Page, model: MockServer) -> None:
-    model.script_by_kind(  # its bridge would go on for a minute
-        offers_tools=Behaviour(**PACE, tool_calls=CALLS),
-        has_tool_results=Behaviour(**PACE, text=ANSWER),
-        plain=Behaviour(latency_s=0.2, tokens_per_s=5, text=sized_text(2 * BRIDGE_TOKENS)),
-    )
+    answer_with(model)  # its bridge would go on for a minute
     page.click("#empty button")
     run = page.locator(".run[data-mode=non_preemptive]")
     expect(run.locator(".said[data-kind=bridge] .prose")).to_contain_text("two")
@@ -260,15 +269,17 @@ def test_a_list_of_tools_that_does_not_come_can_be_tried_again(page: Page) -> No
 
 
 def test_a_dropped_network_is_rejoined_and_the_figures_are_still_the_servers(
-    open_page: Callable[..., Page], relay: Callable[..., Any], lab_server: Any, page: Page
+    relay: Callable[..., Any], lab_server: Any, page: Page, model: MockServer
 ) -> None:
-    wire = relay(lab_server.url, stop_within="☂")
+    answer_with(model, f"{ANSWER} ☂")
+    wire = relay(lab_server.url, stop_within="☂")  # so that it does not end before it is cut
     page.goto(f"{wire.url}/tools")
     run = run_one(page, "preemptive")
     expect(run.locator(".said[data-kind=bridge] .prose")).to_contain_text("two")
     wire.cut()
     expect(run.locator(".reconnecting")).to_be_visible()
     wire.mend()
+    wire.go_on()
     ends(run)
     expect(run.locator(".reconnecting")).to_be_hidden()
     expect(run.locator(".said").last).to_contain_text("It is sunny")
@@ -284,6 +295,7 @@ def assert_server_figures(page: Page, run: Locator) -> None:
 
 
 def test_a_reload_reads_the_runs_again(page: Page, model: MockServer) -> None:
+    answer_with(model)
     run = run_one(page, "preemptive")
     expect(run.locator(".said[data-kind=bridge] .prose")).to_contain_text("two")
     page.reload()

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from chat_reader import WUKONG, Reader, answer, ask, prose
-from page_layout import assert_fits
+from chat_reader import WUKONG, Reader, answer, ask, listening, news_of, prose
+from page_layout import assert_fits, settle
 from playwright.sync_api import Page, expect
 
 from xwe.mock import Behaviour, MockServer
@@ -55,23 +55,19 @@ def test_the_chat_is_marked_until_it_is_opened(
     held: tuple[Reader, Any], assert_accessible: Callable[[Page], None]
 ) -> None:
     reader, wire = held
-    heard: list[object] = []
-
-    def hear(said: object) -> None:
-        heard.append(said)
-
-    reader.page.on("websocket", lambda news: news.on("framereceived", hear))
+    heard = news_of(reader.page)
     page = reader.open(MONK)
-    while not heard:  # the first word is that it may listen from now on
-        page.wait_for_timeout(20)
+    listening(page, heard)
     wire.go_on()
     expect(unread(page)).to_have_count(1)
     expect(unread(page)).to_contain_text(WUKONG)
     expect(unread(page)).to_contain_text("有新回答")
+    settle(page)
     assert_accessible(page)
     page.set_viewport_size({"width": 390, "height": 700})
     expect(page.locator(".menu[data-unread]")).to_be_visible()
     expect(page.locator(".menu")).to_have_attribute("aria-description", "有新回答")
+    settle(page)
     assert_fits(page)
     page.set_viewport_size({"width": 1280, "height": 700})
     unread(page).click()

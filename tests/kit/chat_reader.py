@@ -61,6 +61,23 @@ def answer(page: Page, state: str) -> Any:
     return newest
 
 
+def news_of(page: Page) -> list[object]:
+    """What the server tells the page from its next address on, as it comes."""
+    heard: list[object] = []
+
+    def hear(said: object) -> None:
+        heard.append(said)
+
+    page.on("websocket", lambda news: news.on("framereceived", hear))
+    return heard
+
+
+def listening(page: Page, heard: list[object]) -> None:
+    """Wait until the page is told of news: the first word is that it may listen from now on."""
+    while not heard:
+        page.wait_for_timeout(20)
+
+
 def questions(page: Page) -> Any:
     return page.locator(".question-text")
 

@@ -38,7 +38,7 @@ def postgresql_of_session():
 def postgresql_url(postgresql_of_session):
     """The address of an empty PostgreSQL database; its tests are marked with the service."""
     with (
-        contextlib.closing(Database(postgresql_of_session)) as database,
+        contextlib.closing(Database(postgresql_of_session, timeout_s=60)) as database,
         database.write() as writing,
     ):
         for table in reversed(metadata.sorted_tables):

@@ -14,6 +14,23 @@ def settle(page: Page) -> None:
     )
 
 
+def frames(page: Page) -> None:
+    """Wait for two frames: what is noticed in one, its scrolling for instance, has been then."""
+    page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+
+
+def at_newest(page: Page) -> None:
+    """Wait until the newest line of a chat is in sight: what has grown is followed in a frame."""
+    page.wait_for_function(
+        """() => {
+          const scroll = document.getElementById("scroll");
+          return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 2;
+        }"""
+    )
+
+
 def assert_fits(page: Page) -> None:
     """Nothing scrolls sideways, the page itself not at all, and fingers hit what they aim at."""
     wide = page.evaluate(

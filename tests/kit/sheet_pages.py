@@ -44,8 +44,15 @@ def make(page: Page, name: str = "孙悟空", text: str = TEXT) -> None:
 
 
 def written(page: Page) -> None:
-    expect(page.locator("#making")).to_be_hidden()
+    """Wait until the sheet is there, and the task has ended that has written it."""
     expect(page.locator(".category[data-state=done]")).to_have_count(8)
+    # In this order: it is hidden as well before the page's script knows of the task.
+    ended(page)
+
+
+def ended(page: Page) -> None:
+    """Wait until nothing is written any more: until then a part of it cannot be asked for."""
+    expect(page.locator("#making")).to_be_hidden()
 
 
 def own_problems(page: Page) -> list[str]:

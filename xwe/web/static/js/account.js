@@ -24,22 +24,26 @@ function row(name, about, action, onPress) {
   return item;
 }
 
+const readings = new Map(); // by list, the newest: an older one may come later
+
 /** Fill a list from its address; where that fails, `again` is another try. */
 async function fill(name, make, again) {
-  const list = byId(name);
-  const place = byId(`${name}-trouble`);
+  const reading = {};
+  readings.set(name, reading);
+  let items = [];
+  let problems = [];
   try {
-    const { items } = await (await ask(`/api/me/${name}`)).json();
-    list.replaceChildren(...items.map(make));
-    place.replaceChildren();
-    return items;
+    ({ items } = await (await ask(`/api/me/${name}`)).json());
   } catch (error) {
-    list.replaceChildren();
-    place.replaceChildren(trouble(asAnswerError(error), again));
-    return null;
-  } finally {
-    list.ariaBusy = "false";
+    problems = [trouble(asAnswerError(error), again)];
   }
+  if (readings.get(name) !== reading) return;
+  const list = byId(name);
+  list.replaceChildren(...items.map(make));
+  list.ariaBusy = "false";
+  byId(`${name}-trouble`).replaceChildren(...problems);
+  const whenEmpty = byId(`no-${name}`);
+  if (whenEmpty) whenEmpty.hidden = items.length > 0 || problems.length > 0;
 }
 
 /** Do what a button is for, then `after`; what goes wrong is told in `place`. */
@@ -114,11 +118,7 @@ function hideSecret() {
 }
 
 const showSessions = () => fill("sessions", sessionRow, showSessions);
-
-async function showTokens() {
-  const items = await fill("tokens", tokenRow, showTokens);
-  byId("no-tokens").hidden = items === null || items.length > 0;
-}
+const showTokens = () => fill("tokens", tokenRow, showTokens);
 
 onSend(
   byId("password"),

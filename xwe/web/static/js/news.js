@@ -48,6 +48,8 @@ function connect() {
   opened.onmessage = (message) => {
     const said = JSON.parse(message.data);
     if (said.type === "notification") listener(said.notification);
+    // What was told between the page's reading and now, or while the line was gone, nobody heard.
+    if (said.type === "subscribed") listener(null);
   };
   opened.onclose = ({ code }) => {
     if (socket !== opened) return;
