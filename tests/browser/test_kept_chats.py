@@ -155,7 +155,7 @@ def test_what_nobody_could_be_told_of_is_read_once_the_line_for_news_is_there(
     def open_line(line: WebSocketRoute) -> None:
         lines.append(line)  # it says nothing by itself
 
-    reader.page.route_web_socket(re.compile("/ws$"), open_line)
+    reader.page.route_web_socket("**/ws", open_line)
     page = reader.open()
     expect(prose(page)).to_have_text(["答 2"])
     for text in ("答 3", "答 4"):
