@@ -83,6 +83,16 @@ def fill_with_jobs(desk, writing):
         jobs.create(writing, kind="other", payload={}, user_id=desk.ada)
 
 
+def comes_late(desk, url, ask_for_more, fill):
+    """What becomes of one who asks while another is taking all the room that is left."""
+    meets = meeting(url, desk.database.write(), lambda: ask_for_more(desk))
+    with meets as (writing, second, waits):
+        users.take_turn(writing, desk.ada)
+        waits()
+        fill(desk, writing)
+    return second
+
+
 @pytest.mark.parametrize("way", MORE_CHARACTERS)
 def test_a_user_has_so_many_characters_and_no_more(desk, way):
     with desk.database.write() as writing:
@@ -116,28 +126,18 @@ def test_what_is_queued_already_is_not_one_more(desk):
 @pytest.mark.service("postgresql")
 @pytest.mark.parametrize("way", MORE_CHARACTERS)
 def test_two_that_count_characters_at_once_do_not_both_find_room(crowded, postgresql_url, way):
-    desk = crowded
-    meets = meeting(postgresql_url, desk.database.write(), lambda: MORE_CHARACTERS[way](desk))
-    with meets as (writing, second, waits):
-        users.take_turn(writing, desk.ada)
-        waits()
-        fill_with_characters(desk, writing)
+    late = comes_late(crowded, postgresql_url, MORE_CHARACTERS[way], fill_with_characters)
     with pytest.raises(CharacterLimitError):
-        second.result()
-    assert len(desk.characters.listed(desk.ada)) == CHARACTERS
+        late.result()
+    assert len(crowded.characters.listed(crowded.ada)) == CHARACTERS
 
 
 @pytest.mark.service("postgresql")
 @pytest.mark.parametrize("way", MORE_JOBS)
 def test_two_that_count_jobs_at_once_do_not_both_find_room(crowded, postgresql_url, way):
-    desk = crowded
-    meets = meeting(postgresql_url, desk.database.write(), lambda: MORE_JOBS[way](desk))
-    with meets as (writing, second, waits):
-        users.take_turn(writing, desk.ada)
-        waits()
-        fill_with_jobs(desk, writing)
+    late = comes_late(crowded, postgresql_url, MORE_JOBS[way], fill_with_jobs)
     with pytest.raises(LimitExceededError):
-        second.result()
+        late.result()
 
 
 def test_a_category_is_not_tried_again_beside_the_whole_sheet(desk):
