@@ -265,6 +265,7 @@ def test_what_is_pressed_shows_that_it_is_at_work_and_is_done_once(open_on, name
     wait_for(page, sign_in).continue_()
     expect(page.locator(".rail-name")).to_have_text(name)
     assert len(sign_in) == 1
+    listed(page)
 
     making = hold(page, "**/api/me/tokens")
     page.reload(wait_until="commit")
