@@ -66,6 +66,26 @@ def test_a_wait_is_estimated_from_how_long_tasks_take(full_pool):
     assert caught.value.retry_after_s == 21.0  # two ahead, then this one
 
 
+def test_a_place_is_free_as_soon_as_the_result_is_there(monkeypatch):
+    """Whoever waits for the result may ask again before anybody else has been told of it."""
+    may_end, may_tell, tell = threading.Event(), threading.Event(), Future._invoke_callbacks
+
+    def tell_late(future):
+        assert may_tell.wait(60)
+        tell(future)
+
+    monkeypatch.setattr(Future, "_invoke_callbacks", tell_late)
+    with pool_of(1) as pool:
+        try:
+            first = pool.submit(may_end.wait, 60)
+            may_end.set()
+            assert first.result()
+            second = pool.submit(int)
+        finally:
+            may_tell.set()
+        assert second.result() == 0
+
+
 def test_cancelled_tasks_give_their_place_back_but_cannot_pile_up_in_the_queue(full_pool):
     assert full_pool.waiting.cancel()
     assert full_pool.stats().waiting == 0
