@@ -19,7 +19,11 @@ class Talk:
         self.socket.send(json.dumps(message))
 
     def hear(self):
-        return json.loads(self.socket.recv(60))
+        return self.parsed(self.socket.recv(60))
+
+    @staticmethod
+    def parsed(message):
+        return json.loads(message)
 
     def hear_until(self, kind):
         heard = [self.hear()]
