@@ -29,7 +29,7 @@ from xwe.services.tasks import Tasks
 from xwe.services.travel_tools import TRAVEL_TOOLS
 from xwe.settings import Settings
 from xwe.storage.database import Database
-from xwe.streams.live_streams import LiveStreams, StreamLimits
+from xwe.streams.answers import AnswerLimits, Answers
 from xwe.streams.notifications import Notifications
 
 
@@ -39,7 +39,7 @@ class Services:
 
     settings: Settings
     client: LLMClient
-    streams: LiveStreams
+    answers: Answers
     agent: Agent
     database: Database
     accounts: Accounts
@@ -61,7 +61,7 @@ class Services:
 
     def begin_drain(self) -> None:
         """Take no new work; what runs may go on for as long as the settings say."""
-        self.streams.drain(self.settings.server.drain_s)
+        self.answers.drain(self.settings.server.drain_s)
         self.jobs.drain()
         self.tasks.drain()
 
@@ -71,7 +71,7 @@ class Services:
         self.housekeeping.close()
         self.jobs.close()
         self.chats.close()  # first: how far its answers came is stored at their end
-        self.streams.shut_down()
+        self.answers.shut_down()
         self.agent.close()
         self.client.cleanup()
         self.observation.close()
@@ -84,7 +84,7 @@ def build_services(settings: Settings) -> Services:
     observation = Observation(spans=Spans.if_installed())
     client = _client(settings, observation)
     observation.watch(client.stats)
-    streams = _streams(settings)
+    answers = _answers(settings)
     database = Database(
         settings.storage.database_url,
         pool_size=settings.storage.database_pool_size,
@@ -103,12 +103,12 @@ def build_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         client=client,
-        streams=streams,
+        answers=answers,
         agent=_agent(settings, client),
         database=database,
         accounts=Accounts(database, signup_is_open=settings.access.signup == "open"),
         limits=limits,
-        chats=_chats(settings, database, client, streams, notifications),
+        chats=_chats(settings, database, client, answers, notifications),
         characters=Characters(database, tasks, limits),
         housekeeping=Housekeeping(database, timedelta(days=settings.storage.keep_deleted_days)),
         jobs=jobs,
@@ -150,9 +150,9 @@ def _client(settings: Settings, observation: Observation) -> LLMClient:
     )
 
 
-def _streams(settings: Settings) -> LiveStreams:
-    return LiveStreams(
-        StreamLimits(
+def _answers(settings: Settings) -> Answers:
+    return Answers(
+        AnswerLimits(
             max_running=settings.llm.max_inflight,
             max_running_each=settings.users.running_streams,
             keep_s=settings.streams.keep_s,
@@ -198,14 +198,14 @@ def _chats(
     settings: Settings,
     database: Database,
     client: LLMClient,
-    streams: LiveStreams,
+    answers: Answers,
     notifications: Notifications,
 ) -> Chats:
     chats = settings.chats
     return Chats(
         database,
         client,
-        streams,
+        answers,
         notifications,
         times=ChatTimes(lease_s=chats.lease_s, snapshot_s=chats.snapshot_s, reap_s=chats.reap_s),
         limits=PromptLimits(history_tokens=chats.history_tokens),

@@ -1,4 +1,4 @@
-"""One process's chats on a real database and a real model server, and readers of their streams."""
+"""One process's chats on a real database and a real model server, and readers of their answers."""
 
 import contextlib
 import functools
@@ -14,7 +14,7 @@ from xwe.services.chats.service import Chats
 from xwe.services.chats.values import ChatTimes
 from xwe.storage.database import Database
 from xwe.storage.repositories import characters, conversations, generations, messages, users
-from xwe.streams.live_streams import LiveStreams
+from xwe.streams.answers import Answers
 from xwe.streams.notifications import Notifications
 
 ROLE = "孙悟空"
@@ -37,10 +37,10 @@ class Side:
                 phases=PhaseLimits(idle_s=options.pop("idle_s", 30.0)),
             ),
         )
-        self.streams = options.pop("streams", None) or LiveStreams()
+        self.answers = options.pop("answers", None) or Answers()
         self.notifications = Notifications()
         self.chats = Chats(
-            self.database, self.client, self.streams, self.notifications, times=times, **options
+            self.database, self.client, self.answers, self.notifications, times=times, **options
         )
 
     def user(self, name="ada", role=ROLE, **fields):
@@ -84,11 +84,11 @@ class Side:
 
     def wait_until_free(self):
         """Until no answer is made: a place is given back a moment after its answer's end."""
-        wait_until(lambda: not self.streams.running)
+        wait_until(lambda: not self.answers.running)
 
     def close(self):
         self.chats.close()
-        self.streams.shut_down()
+        self.answers.shut_down()
         self.client.cleanup()
         self.database.close()
 
@@ -101,18 +101,23 @@ def wait_until(holds):
         time.sleep(0.005)
 
 
-def read_all(stream, after=0):
-    """A stream's events to its end."""
-    reader, events = stream.join(after), []
+def read_all(answer, after=0):
+    """An answer's events to its end."""
+    return read_on(answer.join(after))
+
+
+def read_on(reader):
+    """The rest of the events, to the end."""
+    events = []
     with contextlib.closing(reader):
         while not reader.has_ended:
             events += map(orjson.loads, reader.drain(SOON_S))
     return events
 
 
-def read_until(stream, wanted):
-    """The text of a stream, as soon as it is `wanted`."""
-    reader, text = stream.join(0), ""
+def read_until(answer, wanted):
+    """The text of an answer, as soon as it is `wanted`."""
+    reader, text = answer.join(0), ""
     with contextlib.closing(reader):
         while text != wanted:
             assert wanted.startswith(text), text

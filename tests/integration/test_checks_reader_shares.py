@@ -9,7 +9,7 @@ from stream_client import reading
 from websocket_client import refusal
 
 from xwe.mock import Behaviour
-from xwe.web.stream_places import READERS_EACH
+from xwe.web.streaming.reader_slots import READERS_EACH
 
 STALLED = Behaviour(text="one two three", fault="stall", after_pieces=2)
 

@@ -461,7 +461,9 @@ def test_a_watch_ends_with_its_reader(here, ada, monkeypatch):
         ended.set()
 
     monkeypatch.setattr(here.notifications, "forget", told_forget)
-    here.tasks.watch(ada, here.queue(ada)).close()
+    reader = here.tasks.watch(ada, here.queue(ada))
+    reader.drain(SOON_S)
+    reader.close()
     assert ended.wait(SOON_S)
 
 

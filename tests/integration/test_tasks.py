@@ -15,7 +15,7 @@ from xwe.settings import load_settings
 from xwe.storage.migrating import upgrade
 from xwe.storage.repositories import jobs
 from xwe.web import create_app
-from xwe.web.sse import WritingTimes
+from xwe.web.streaming.thread_writer import WritingTimes
 
 SOON_S = 60
 LISTED = "/api/tasks"
@@ -31,7 +31,7 @@ def app(tmp_path_factory):
     services.job_handlers.register("build", build)
     services.jobs.start()
     app = create_app(settings, services)
-    app.writing_times = WritingTimes(flush_s=0.01, heartbeat_s=0.5, look_s=0.02)
+    app.writing_times = WritingTimes(flush_s=0.01, heartbeat_s=0.5, check_s=0.02)
     yield app
     services.close()
 
@@ -228,17 +228,17 @@ def test_nobody_has_tasks(address, method, rest):
 
 def test_who_leaves_gives_the_place_back(app, ada, task):
     left = threading.Event()
-    take_back = app.stream_places.take_back
+    take_back = app.reader_slots.take_back
 
     def told_take_back(owner):
         take_back(owner)
         left.set()
 
-    app.stream_places.take_back = told_take_back
+    app.reader_slots.take_back = told_take_back
     try:
         with ada.watching(task) as states:
             next(states)
         assert left.wait(SOON_S)
     finally:
-        del app.stream_places.take_back
+        del app.reader_slots.take_back
     assert ada.call("GET", f"{LISTED}/{task}")[1]["status"] == "running"

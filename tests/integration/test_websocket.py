@@ -311,11 +311,11 @@ def test_everything_is_given_back_under_werkzeugs_server_too(development_app, mo
         talk.ask(type="subscribe")
         talk.say(type="chat", message="hi")
         stream = talk.until_text()[0]["stream"]
-        assert development_app.stream_places.stats().running == 1
+        assert development_app.reader_slots.stats().running == 1
     with talking(development_app.url) as talk:
         talk.say(type="stop", stream=stream)
         talk.ask(type="ping")
-    while development_app.stream_places.stats().running:
+    while development_app.reader_slots.stats().running:
         pass
     assert development_app.services.notifications.publish("-", b"{}") == 0
     assert development_app.wake_at_drain == set()

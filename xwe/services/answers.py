@@ -1,5 +1,6 @@
-"""A model's reply as a live answer, and as the events that it consists of."""
+"""A model's reply as the source of an answer, and the encoder of its events."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -9,17 +10,14 @@ from xwe.core.concurrency.iteration import iterate_offloaded
 from xwe.core.nlp.completion import Completion, Delta, Message
 from xwe.core.nlp.completion_stream import CompletionStream
 from xwe.core.nlp.llm_client import LLMClient
-from xwe.errors import XweError
 from xwe.streams import ui_messages
-from xwe.streams.live_stream import LiveStream
-from xwe.streams.live_streams import LiveStreams
+from xwe.streams.answer import Outcome
 
-TEXT_ID = "text"
-REASONING_ID = "reasoning"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class DeltaStream(Protocol):
-    """A streamed reply, read on the loop."""
+    """A streamed reply, read on the loop: the `Source` of most answers."""
 
     @property
     def completion(self) -> Completion:
@@ -32,26 +30,6 @@ class DeltaStream(Protocol):
         """End the upstream request."""
 
 
-def begin_answer(
-    client: LLMClient,
-    streams: LiveStreams,
-    messages: Sequence[Message],
-    owner: str,
-    *,
-    temperature: float | None = None,
-    max_tokens: int | None = None,
-) -> LiveStream:
-    """Ask the model, and return its answer while it is being made.
-
-    Raises:
-        SaturatedError: as many answers are being made as may.
-        DrainingError: the process is about to end.
-    """
-    stream_id = streams.new_id()
-    deltas = open_deltas(client, messages, temperature=temperature, max_tokens=max_tokens)
-    return streams.begin(answer_events(deltas, stream_id), owner, stream_id)
-
-
 def open_deltas(
     client: LLMClient,
     messages: Sequence[Message],
@@ -59,7 +37,7 @@ def open_deltas(
     temperature: float | None = None,
     max_tokens: int | None = None,
 ) -> DeltaStream:
-    """The model's reply, to be read on the loop; it is asked at the first piece."""
+    """The model's reply; the model is asked when the first piece is read."""
     conversation = list(messages)
     if AsyncConfig.is_async_enabled():
         return client.stream_async(conversation, temperature=temperature, max_tokens=max_tokens)
@@ -93,68 +71,125 @@ class _OwnThread:
         await self._deltas.aclose()
 
 
-async def answer_events(
-    stream: DeltaStream, message_id: str, *after_start: bytes
-) -> AsyncGenerator[bytes, None]:
-    """The events of one reply, from `start` to `finish`; an error is its last event.
+class WholeReply:
+    """A reply that is asked for in one piece, as a stream of one: it costs a fraction."""
 
-    Text before and after the model's reasoning is one part; so is the reasoning. `after_start` is
-    what else is known from the beginning.
+    def __init__(self, client: LLMClient, messages: list[Message]) -> None:
+        self._client = client
+        self._messages = messages
+        self._completion = Completion("")
+        self._deltas = self._read()
+
+    @property
+    def completion(self) -> Completion:
+        """The reply, once it is there."""
+        return self._completion
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        return self._deltas
+
+    async def _read(self) -> AsyncGenerator[Delta, None]:
+        self._completion = await self._client.complete_async(self._messages)
+        yield Delta(text=self._completion.text, finish_reason=self._completion.finish_reason)
+
+    async def aclose(self) -> None:
+        """End the request."""
+        await self._deltas.aclose()
+
+
+class ReplyEncoder:
+    """The events of one reply, from `start` to `finish`.
+
+    Text before and after the model's reasoning is one part each; so is the reasoning.
+
+    Args:
+        message_id: of the `start` event.
+        reply: whose completion is described at the end.
+        after_start: further events that are known from the beginning.
     """
-    yield ui_messages.start(message_id)
-    for event in after_start:
-        yield event
-    yield ui_messages.START_STEP
-    parts = _Parts()
-    try:
-        async for delta in stream:
-            reasoning = delta.extra.get("reasoning_content") if delta.extra else None
+
+    def __init__(self, message_id: str, reply: DeltaStream, *after_start: bytes) -> None:
+        self._message_id = message_id
+        self._reply = reply
+        self._after_start = after_start
+        self._open_part: tuple[str, str] | None = None
+        self._parts = 0
+        self._pieces: list[str] = []
+        self._half = ""
+
+    @property
+    def text(self) -> str:
+        """What has been said so far, without the reasoning."""
+        return "".join(self._pieces)
+
+    def open(self) -> list[bytes]:
+        """What comes before the first piece."""
+        start = ui_messages.start(self._message_id)
+        return [start, *self._after_start, ui_messages.START_STEP]
+
+    def feed(self, delta: Delta) -> list[bytes]:
+        """The events of one piece."""
+        events: list[bytes] = []
+        if delta.extra:
+            reasoning = delta.extra.get("reasoning_content")
             if isinstance(reasoning, str) and reasoning:
-                for event in parts.piece("reasoning", REASONING_ID, reasoning):
-                    yield event
-            if delta.text:
-                for event in parts.piece("text", TEXT_ID, delta.text):
-                    yield event
-    except XweError as error:
-        for event in parts.end():
-            yield event
-        yield ui_messages.error(error)
-        return
-    finally:
-        await stream.aclose()
-    for event in parts.end():
-        yield event
-    completion = stream.completion
-    yield ui_messages.FINISH_STEP
-    yield ui_messages.event("data-timing", data=_timing(completion), transient=True)
-    yield ui_messages.event("finish", messageMetadata=_metadata(completion))
-
-
-class _Parts:
-    """Which part of the message is open; a new kind of piece closes the one before it."""
-
-    def __init__(self) -> None:
-        self._open: tuple[str, str] | None = None
-        self._count = 0
-
-    def piece(self, kind: str, name: str, text: str) -> list[bytes]:
-        open_part = self._open
-        if open_part is not None and open_part[0] == kind:
-            return [ui_messages.delta(kind, open_part[1], text)]
-        events = self.end()
-        self._count += 1
-        part_id = f"{name}-{self._count}"
-        self._open = kind, part_id
-        events.append(ui_messages.event(f"{kind}-start", id=part_id))
-        events.append(ui_messages.delta(kind, part_id, text))
+                events += self._piece("reasoning", reasoning)
+        if delta.text:
+            events += self._piece("text", delta.text)
         return events
 
-    def end(self) -> list[bytes]:
-        if self._open is None:
+    def close(self, outcome: Outcome) -> list[bytes]:
+        """What comes after the last piece."""
+        if outcome.kind == "complete":
+            completion = self._reply.completion
+            return [
+                *self._end_part(),
+                ui_messages.FINISH_STEP,
+                ui_messages.event("data-timing", data=_timing(completion), transient=True),
+                ui_messages.event("finish", messageMetadata=_metadata(completion)),
+            ]
+        end = self._end_part() if outcome.kind == "failed" else []
+        return [*end, *ui_messages.closing(outcome)]
+
+    def _piece(self, kind: str, text: str) -> list[bytes]:
+        events: list[bytes] = []
+        if self._open_part is None or self._open_part[0] != kind:
+            events = self._end_part()
+            self._parts += 1
+            self._open_part = kind, f"{kind}-{self._parts}"
+            events.append(ui_messages.event(f"{kind}-start", id=self._open_part[1]))
+        text = self._whole_characters(text)
+        if text:
+            events.append(self._delta(*self._open_part, text))
+        return events
+
+    def _delta(self, kind: str, part_id: str, text: str) -> bytes:
+        if kind == "text":
+            self._pieces.append(text)
+        return ui_messages.delta(kind, part_id, text)
+
+    def _end_part(self) -> list[bytes]:
+        if self._open_part is None:
             return []
-        kind, part_id = self._open
-        self._open = None
-        return [ui_messages.event(f"{kind}-end", id=part_id)]
+        kind, part_id = self._open_part
+        self._open_part = None
+        end = ui_messages.event(f"{kind}-end", id=part_id)
+        if self._half:
+            self._half = ""
+            return [self._delta(kind, part_id, "\ufffd"), end]
+        return [end]
+
+    def _whole_characters(self, text: str) -> str:
+        """`text` as UTF-8 can carry it: JSON escapes may cut a character into two pieces.
+
+        The first half of a surrogate pair is held back until the next piece brings the other.
+        """
+        if not self._half and not _SURROGATE.search(text):
+            return text
+        text, self._half = self._half + text, ""
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _timing(completion: Completion) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """What one user may use, so that none takes everything: requests, prompts, jobs.
 
 The counts are this process's own. Whoever is not signed in has no limits of their own here: the
-server's limits hold for all together. Running answers are counted where they run (`LiveStreams`),
+server's limits hold for all together. Running answers are counted where they run (`Answers`),
 who reads them where they are read (`StreamPlaces`). Accounts are made by people who have none yet:
 those are counted by their address.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xwe.errors import CharacterLimitError, LimitExceededError
-from xwe.streams.live_streams import NOBODY
+from xwe.streams.answers import NOBODY
 
 WINDOW_S = 60.0
 # Whoever has not called for longest is forgotten first.

@@ -3,24 +3,39 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from concurrent.futures import Future
-from functools import partial
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import orjson
 
-from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.errors import DatabaseUnavailableError, NotFoundError, SaturatedError
 from xwe.services.database_threads import in_database
 from xwe.services.task_news import FINAL_STATUSES
-from xwe.streams.live_stream import LiveStream, StreamReader
-from xwe.streams.live_streams import LiveStreams
+from xwe.streams.answer import Answer, AnswerReader, Outcome
+from xwe.streams.answers import Answers
 from xwe.streams.notifications import Notifications
 
 log = logging.getLogger(__name__)
 
-Look = Callable[[int, int], dict[str, Any]]
+View = dict[str, Any]
+
+
+class TaskEncoder:
+    """The states of a task as events: each is the JSON that the HTTP API shows."""
+
+    text = ""
+
+    def open(self) -> list[bytes]:
+        """Nothing comes before the first state."""
+        return []
+
+    def feed(self, state: View) -> list[bytes]:
+        """One state."""
+        return [orjson.dumps(state)]
+
+    def close(self, outcome: Outcome) -> list[bytes]:  # noqa: ARG002 - the last state says it
+        """Nothing comes after the last state."""
+        return []
 
 
 class TaskWatches:
@@ -28,51 +43,33 @@ class TaskWatches:
 
     Args:
         look: reads the task of a user; blocks.
-        notifications: where changes of this process are heard of.
-        poll_s: how often it is looked otherwise.
+        notifications: of changes in this process.
+        poll_s: how often the task is read otherwise.
     """
 
-    def __init__(self, look: Look, notifications: Notifications, poll_s: float) -> None:
+    def __init__(
+        self, look: Callable[[int, int], View], notifications: Notifications, poll_s: float
+    ) -> None:
         self._look = look
         self._notifications = notifications
         self._poll_s = poll_s
         self._has_ended = False
         self._wakes: set[Callable[[], object]] = set()
 
-    def begin(self, user_id: int, task_id: int) -> StreamReader:
-        """A reader of the task's states from now on; the feeding ends when it is closed.
+    def begin(self, user_id: int, task_id: int) -> AnswerReader:
+        """The task's states from now on, for one reader; the watching ends when it leaves.
 
         Raises:
             NotFoundError: the user has no such task.
         """
         shown = self._look(user_id, task_id)
-        loop, news = get_loop_thread().loop, asyncio.Event()
-
-        def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody watches
-                loop.call_soon_threadsafe(news.set)
-
-        stream = LiveStream(LiveStreams.new_id(), str(user_id), on_readers=lambda _: wake())
-        stream.append(orjson.dumps(shown))
-        reader = stream.join()
-        self._wakes.add(wake)
-        subscription = self._notifications.subscribe(str(user_id), wake)
-
-        def clean_up(feeding: Future[None] | None = None) -> None:
-            if feeding is not None and not feeding.cancelled() and feeding.exception() is not None:
-                log.error("The watching of a task broke", exc_info=feeding.exception())
-            self._wakes.discard(wake)
-            subscription.close()
-            stream.finish()
-
+        answer = Answer(Answers.new_id(), str(user_id), unread_s=0.0)
+        reader = answer.join()
         try:
-            look = partial(self._look, user_id, task_id)
-            feeding = get_loop_thread().submit(self._feed(stream, look, shown, news))
+            answer.start(self._states(user_id, task_id, shown), TaskEncoder())
         except BaseException:
-            clean_up()
             reader.close()
             raise
-        feeding.add_done_callback(clean_up)
         return reader
 
     def end(self) -> None:
@@ -81,32 +78,37 @@ class TaskWatches:
         for wake in list(self._wakes):
             wake()
 
-    async def _feed(
-        self,
-        stream: LiveStream,
-        look: Callable[[], dict[str, Any]],
-        shown: dict[str, Any],
-        news: asyncio.Event,
-    ) -> None:
-        while shown["status"] not in FINAL_STATUSES:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_s):
-                    await news.wait()
-            news.clear()
-            if self._has_ended or not stream.readers:
-                return
-            try:
-                seen = await in_database(look)
-            except NotFoundError:  # gone, with its user
-                return
-            except (DatabaseUnavailableError, SaturatedError) as error:
-                log.warning("A watched task cannot be looked at: %s", error.message)
-                continue
-            if _without_time(seen) != _without_time(shown):
-                shown = seen
-                stream.append(orjson.dumps(seen))
+    async def _states(self, user_id: int, task_id: int, shown: View) -> AsyncGenerator[View, None]:
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody watches
+                loop.call_soon_threadsafe(changed.set)
+
+        subscription = self._notifications.subscribe(str(user_id), wake)
+        self._wakes.add(wake)
+        try:
+            yield shown
+            while shown["status"] not in FINAL_STATUSES and not self._has_ended:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_s):
+                        await changed.wait()
+                changed.clear()
+                try:
+                    seen = await in_database(self._look, user_id, task_id)
+                except NotFoundError:  # gone, with its user
+                    return
+                except (DatabaseUnavailableError, SaturatedError) as error:
+                    log.warning("A watched task cannot be read: %s", error.message)
+                    continue
+                if _without_time(seen) != _without_time(shown):
+                    shown = seen
+                    yield shown
+        finally:
+            self._wakes.discard(wake)
+            subscription.close()
 
 
-def _without_time(view: dict[str, Any]) -> dict[str, Any]:
+def _without_time(view: View) -> View:
     # It grows by itself, which readers can do by themselves.
     return {name: value for name, value in view.items() if name != "elapsed_sec"}

@@ -13,7 +13,7 @@ from xwe.storage.database import Database
 from xwe.storage.records import Job
 from xwe.storage.repositories import jobs, users
 from xwe.storage.units import Writing
-from xwe.streams.live_stream import StreamReader
+from xwe.streams.answer import AnswerReader
 from xwe.streams.notifications import Notifications
 
 
@@ -92,7 +92,7 @@ class Tasks:
             found = jobs.listed(reading, user_id=user_id, before_id=before_id, limit=limit)
         return [task_view(job) for job in found]
 
-    def watch(self, user_id: int, task_id: int) -> StreamReader:
+    def watch(self, user_id: int, task_id: int) -> AnswerReader:
         """The task's states as they change, as JSON, from this one to the final one.
 
         The reader must be closed. It also ends when this process does.

@@ -1,1 +1,1 @@
-"""Live answers: made once, read by whoever joins, leaves and joins again."""
+"""Answers that are read while they are made: by readers who join, leave and join again."""

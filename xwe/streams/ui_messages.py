@@ -1,8 +1,7 @@
 """The UI Message Stream convention, version 1, as events ready to be sent.
 
 https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol (the "data stream protocol"). Each function
-returns one event as JSON bytes; the sender frames them. Front ends made for the convention read
-them unchanged.
+returns one event as JSON bytes; the sender frames them.
 """
 
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import orjson
 
 from xwe.errors import XweError
+from xwe.streams.answer import Outcome
 
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
 DONE = b"[DONE]"
@@ -22,8 +22,8 @@ ABORT = b'{"type":"abort"}'
 
 def event(kind: str, **fields: Any) -> bytes:
     """Any event of the convention."""
-    # Copied: what orjson returns keeps the four kilobytes that it was written into from being used
-    # again, and these events are kept, by the hundred thousand.
+    # Copied: orjson's result holds on to a buffer of four kilobytes, and these events are kept by
+    # the hundred thousand.
     return b"%b" % orjson.dumps({"type": kind, **fields})
 
 
@@ -47,7 +47,13 @@ def error(failure: XweError) -> bytes:
     return event("error", errorText=failure.message, code=failure.code, retryable=failure.retryable)
 
 
-SHUTDOWN = event("data-shutdown", data={"retryable": True}, transient=True)
+SHUTDOWN_TYPE = "data-shutdown"
+SHUTDOWN = event(SHUTDOWN_TYPE, data={"retryable": True}, transient=True)
 """The last event of an answer that the server's end cut off."""
 
-INTERNAL_ERROR = error(XweError("Something went wrong on this side; its log knows more."))
+
+def closing(outcome: Outcome) -> list[bytes]:
+    """The last event of an answer that is not complete; none for one that is."""
+    if outcome.kind == "failed":
+        return [error(outcome.error or XweError())]
+    return {"complete": [], "stopped": [ABORT], "shutdown": [SHUTDOWN]}[outcome.kind]

@@ -11,8 +11,8 @@ from xwe.web.access import AccessRules
 from xwe.web.addresses import Addresses
 from xwe.web.languages import Languages
 from xwe.web.proxies import TrustedProxies
-from xwe.web.sse import WritingTimes
-from xwe.web.stream_places import READERS_EACH, StreamPlaces
+from xwe.web.streaming.reader_slots import READERS_EACH, ReaderSlots
+from xwe.web.streaming.thread_writer import WritingTimes
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -50,8 +50,8 @@ class Application(Flask):
         protected_endpoints: the endpoints whose views are marked with `protected`.
         model_endpoints: those of them that are marked with `calls_model`.
         login_endpoints: the endpoints whose views are marked with `login_required`.
-        stream_places: how many live answers can be read at once: a reader may hold a thread.
-        writing_times: how live answers are written.
+        reader_slots: how many answers can be read at once: a reader may hold a thread.
+        writing_times: how answers are written.
         wake_at_drain: called when the drain begins: connections that wait for nothing in
             particular end then. They must not block.
     """
@@ -69,7 +69,7 @@ class Application(Flask):
         self.model_endpoints: frozenset[str] = frozenset()
         self.login_endpoints: frozenset[str] = frozenset()
         streams = settings.streams
-        self.stream_places = StreamPlaces(
+        self.reader_slots = ReaderSlots(
             settings.llm.max_inflight + streams.max_open,
             # Who may have many answers made may also read them, and join one again before the
             # connection that was lost is given up.

@@ -21,8 +21,8 @@ from xwe import errors
 from xwe.core.nlp.observation import request_id
 from xwe.errors import XweError
 from xwe.web.bodies import json_response
-from xwe.web.departure import ReaderLeftError
 from xwe.web.rendering import render_page
+from xwe.web.streaming.client_disconnect import ClientDisconnectedError
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def init_app(app: Flask) -> None:
     """Register the handlers."""
     app.register_error_handler(XweError, _on_known)
     app.register_error_handler(HTTPException, _on_http)
-    app.register_error_handler(ReaderLeftError, _on_left)
+    app.register_error_handler(ClientDisconnectedError, _on_disconnect)
     app.register_error_handler(Exception, _on_unknown)
 
 
@@ -139,7 +139,7 @@ def _on_known(error: XweError) -> Response:
     return response
 
 
-def _on_left(_: ReaderLeftError) -> Response:
+def _on_disconnect(_: ClientDisconnectedError) -> Response:
     return Response(status=CLIENT_CLOSED_REQUEST)  # for the access log: nobody reads it
 
 

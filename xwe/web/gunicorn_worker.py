@@ -10,8 +10,8 @@ What differs from `gunicorn.workers.gthread.ThreadWorker` (read against gunicorn
 - The drain begins with the application's `begin_drain()` and refuses new connections, so that a
   balancer goes elsewhere at once, instead of leaving them to wait for the worker's end.
 - Ctrl-C means now, also while requests run.
-- A view can lend its client's connection (`lending.py`): its thread is free. The worker goes on
-  counting the connection, and serves or closes it when it has it back.
+- A view can hand its client's connection off (`streaming/socket_handoff.py`): its thread is free.
+  The worker goes on counting the connection, and serves or closes it when it has it back.
 - A reply that leaves its request's body unread says whether the connection ends
   (`gunicorn_request.py`).
 
@@ -39,7 +39,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from xwe.settings import load_settings
 from xwe.web.gunicorn_request import ClientRequest
-from xwe.web.lending import LendableSocket
+from xwe.web.streaming.socket_handoff import HandoffSocket
 
 # RFC 9112, 9.6: how long, and for how many bytes, a connection that we have closed is read on, so
 # that the last of the reply is not lost to a reset. The figures are gunicorn's own.
@@ -60,11 +60,11 @@ _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM_PAUSE_S = 0.05
 
 
-# What a request's thread hands to the main thread when the connection is with a borrower.
-_LENT = object()
+# What a request's thread returns to the main thread when the connection is handed off.
+_HANDED_OFF = object()
 
 
-class ClientSocket(LendableSocket):
+class ClientSocket(HandoffSocket):
     """A client's socket whose blocking sends give up when the client takes nothing."""
 
     @classmethod
@@ -160,12 +160,12 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn carries no types
         return super().handle_request(req, conn)
 
     def handle(self, conn: Connection) -> Any:
-        """Serve what the connection brings, and lend it out if the view asked for that."""
+        """Serve what the connection brings, and hand it off if the view asked for that."""
         outcome = super().handle(conn)
-        borrower = getattr(conn.sock, "borrower", None)  # TLS has sockets of its own
-        if borrower is None:
+        receiver = getattr(conn.sock, "receiver", None)  # TLS has sockets of its own
+        if receiver is None:
             return outcome
-        conn.sock.borrower = None
+        conn.sock.receiver = None
         # What the head said, unless a drain has begun meanwhile.
         stays = (
             self.alive
@@ -175,21 +175,21 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn carries no types
         )
         try:
             stays = self._keepalive_after(conn, stays)
-            borrower.begin(partial(self._take_back, conn, stays))
+            receiver.begin(partial(self._take_back, conn, stays))
         except Exception:
-            self.log.exception("A connection could not be lent")
+            self.log.exception("A connection could not be handed off")
             return False
-        return _LENT
+        return _HANDED_OFF
 
     def _take_back(self, conn: Connection, stays: bool, is_whole: bool) -> None:  # noqa: FBT001 -- called by `begin` alone
-        """Go on with a connection that was lent. From any thread."""
+        """Go on with a connection that was handed off. From any thread."""
         served: Future[bool] = Future()
         served.set_result(stays and is_whole)
         self.method_queue.defer(self.finish_request, conn, served)
 
     def finish_request(self, conn: Connection, fs: "Future[Any]") -> None:
-        """What is next for a connection; one that has been lent still counts. Main thread only."""
-        if fs.cancelled() or fs.exception() is not None or fs.result() is not _LENT:
+        """What is next for a connection; one that is handed off still counts. Main thread only."""
+        if fs.cancelled() or fs.exception() is not None or fs.result() is not _HANDED_OFF:
             super().finish_request(conn, fs)
 
     def linger(self, conn: Connection) -> None:

@@ -12,7 +12,7 @@ from flask import Response, g, request
 from xwe.core.nlp.observation import user_id
 from xwe.errors import UnauthorizedError
 from xwe.services.accounts import SESSION_LASTS, Account, Accounts, Identity, SignedIn
-from xwe.streams.live_streams import NOBODY
+from xwe.streams.answers import NOBODY
 from xwe.web.access import bearer_token
 from xwe.web.application import current_application, login_required
 
@@ -86,7 +86,7 @@ def require_user() -> Account:
 
 
 def stream_owner() -> str:
-    """Whose live answers and notifications are meant: the user's id, or "-" for nobody's."""
+    """Whose answers and notifications are meant: the user's id, or "-" for nobody's."""
     account = current_user()
     return NOBODY if account is None else str(account.id)
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from chat_sides import QUICK, SOON_S, Side
 
-from xwe.services.chats import following, service
+from xwe.services.chats import replay, service
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def database_url(sqlite_url):
 def new_side(database_url, mock_server, monkeypatch):
     # A busy machine takes its time, also between following an answer and reading it.
     monkeypatch.setattr(service, "END_WITHIN_S", SOON_S)
-    monkeypatch.setattr(following, "UNREAD_LOOKS", 100_000)
+    monkeypatch.setattr(replay, "UNREAD_S", 3600.0)
     with contextlib.ExitStack() as stack:
 
         def open_side(url=database_url, times=QUICK, **options):

@@ -6,7 +6,7 @@ import pytest
 from chat_sides import ROLE, SOON_S, read_all
 
 from xwe.mock import Behaviour
-from xwe.services.chats.reaper import reap
+from xwe.services.chats.answer_leases import reap
 from xwe.storage.repositories import conversations, generations, messages
 from xwe.storage.repositories.characters import get as character_named
 from xwe.storage.rows import now
@@ -51,7 +51,7 @@ def test_what_was_chosen_while_it_was_made_stays(side, ada, mock_server):
     stream = side.chats.regenerate(ada, ROLE, second)
     mock_server.wait_until(lambda: len(mock_server.requests) == 3, SOON_S)
     side.chats.select_variant(ada, ROLE, first)
-    side.chats.stop(ada, stream.stream_id)
+    side.chats.stop(ada, stream.answer_id)
     assert shown(side, ada) == ["hi", "one"]
 
 
@@ -59,7 +59,7 @@ def test_one_that_was_stopped_before_its_first_word_gives_way(side, ada, mock_se
     mock_server.script(Behaviour(fault="no_headers"))
     stream = side.chats.regenerate(ada, ROLE, variants(side, ada)[1])
     mock_server.wait_until(lambda: len(mock_server.requests) == 3, SOON_S)
-    side.chats.stop(ada, stream.stream_id)
+    side.chats.stop(ada, stream.answer_id)
     assert shown(side, ada) == ["hi", "two"]
 
 

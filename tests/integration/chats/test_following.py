@@ -7,8 +7,8 @@ import pytest
 from chat_sides import ROLE, SOON_S, kinds_of, read_all, read_until, wait_until
 
 from xwe.mock import Behaviour
-from xwe.services.chats import following
-from xwe.services.chats.following import Followers
+from xwe.services.chats import replay
+from xwe.services.chats.replay import Followers
 from xwe.services.chats.values import ChatTimes
 
 LOOK_S = 0.001
@@ -62,8 +62,7 @@ def reading(half):
 
 
 @pytest.fixture
-def followers(reading, monkeypatch):
-    monkeypatch.setattr(following, "UNREAD_LOOKS", 20)  # each of which is let through
+def followers(reading):
     followers = Followers(reading, ChatTimes(follow_s=LOOK_S))
     yield followers
     reading.let(1000)
@@ -72,25 +71,25 @@ def followers(reading, monkeypatch):
 
 def test_a_reader_who_was_away_for_a_moment_finds_the_answer_followed(half, reading, followers):
     side, stream, ada = half
-    answer = reading.unseen(ada, stream.stream_id)
+    answer = reading.unseen(ada, stream.answer_id)
     followed = followers.follow(ada, answer)
     reader = followed.join()
     reading.let_and_wait(1)
     reader.close()
-    reading.let_and_wait(following.UNREAD_LOOKS - 1)
-    assert not followed.is_finished
+    reading.let_and_wait(3)
+    assert not followed.is_ended
     with contextlib.closing(followed.join()):
-        reading.let_and_wait(following.UNREAD_LOOKS + 1)
+        reading.let_and_wait(3)
         assert followers.follow(ada, answer) is followed
-        side.chats.stop(ada, stream.stream_id)
+        side.chats.stop(ada, stream.answer_id)
         reading.let(100)
         assert kinds_of(read_all(followed))[-1] == "abort"
 
 
-def test_an_answer_that_nobody_reads_is_followed_no_more(half, reading, followers):
+def test_an_answer_that_nobody_reads_is_followed_no_more(half, reading, followers, monkeypatch):
+    monkeypatch.setattr(replay, "UNREAD_S", 0.01)
     side, stream, ada = half
-    followed = followers.follow(ada, reading.unseen(ada, stream.stream_id))
-    reading.let(following.UNREAD_LOOKS)  # not one more is needed
-    wait_until(lambda: followed.is_finished)  # not by reading: a reader is what would keep it
+    followed = followers.follow(ada, reading.unseen(ada, stream.answer_id))
+    wait_until(lambda: followed.is_ended)  # not by reading: a reader is what would keep it
     assert kinds_of(read_all(followed))[-1] == "data-shutdown"
-    side.chats.stop(ada, stream.stream_id)
+    side.chats.stop(ada, stream.answer_id)

@@ -57,7 +57,7 @@ def test_different_messages_at_once_are_one_turn_and_refusals(side, mock_server,
     assert len(streams) == 1
     assert {one.code for one in outcomes if isinstance(one, Exception)} == {"generation_running"}
     assert len(side.rows(ada)) == 2
-    side.chats.stop(ada, streams[0].stream_id)
+    side.chats.stop(ada, streams[0].answer_id)
 
 
 def test_a_repeated_stream_is_joined_while_it_runs_and_rebuilt_afterwards(side, mock_server):
@@ -67,14 +67,14 @@ def test_a_repeated_stream_is_joined_while_it_runs_and_rebuilt_afterwards(side, 
     assert side.chats.say(ada, ROLE, "hi", "m1") is running
     read_until(running, "一二三")
     assert len(mock_server.requests) == 1
-    side.chats.stop(ada, running.stream_id)
+    side.chats.stop(ada, running.answer_id)
     assert kinds_of(read_all(running))[-1] == "abort"
     mock_server.script(Behaviour(text=SAID))
     first = side.chats.say(ada, ROLE, "and now?", "m2")
     assert text_of(read_all(first)) == SAID
     asked = len(mock_server.requests)
     again = side.chats.say(ada, ROLE, "and now?", "m2")
-    assert again.stream_id == first.stream_id
+    assert again.answer_id == first.answer_id
     assert text_of(read_all(again)) == SAID
     assert kinds_of(read_all(again))[-1] == "finish"
     assert len(mock_server.requests) == asked
@@ -130,7 +130,7 @@ def test_another_process_shares_the_reply_of_the_first(new_side, mock_server, th
     mock_server.script(Behaviour(text=SAID, latency_s=0.3))
     stream = side.chats.say(ada, ROLE, "hi", "m1")
     reply = other.chats.reply(ada, ROLE, "hi", "m1")
-    assert (reply.text, reply.generation_id) == (SAID, stream.stream_id)
+    assert (reply.text, reply.generation_id) == (SAID, stream.answer_id)
     assert len(mock_server.requests) == 1
 
 
@@ -140,12 +140,12 @@ def test_an_answer_is_followed_and_stopped_from_another_process(new_side, mock_s
     mock_server.script(Behaviour(text="一二三四五六", fault="stall", after_pieces=3))
     stream = side.chats.say(ada, ROLE, "hi")
     read_until(stream, "一二三")
-    joined = other.chats.join(ada, stream.stream_id, 57)
-    assert joined.after == 0
-    with contextlib.closing(joined.stream.join()):  # there all the time: it is not given up
-        assert read_until(joined.stream, "一二三")
-        other.chats.stop(ada, stream.stream_id)
-        assert kinds_of(read_all(joined.stream))[-1] == "abort"
+    reader = other.chats.join(ada, stream.answer_id, 57)
+    assert reader.number == 0
+    with contextlib.closing(reader):  # there all the time: it is not given up
+        assert read_until(reader.answer, "一二三")
+        other.chats.stop(ada, stream.answer_id)
+        assert kinds_of(read_all(reader.answer))[-1] == "abort"
     assert kinds_of(read_all(stream))[-1] == "abort"
     assert side.statuses(ada)[1] == ("character", "cancelled", "一二三")
 
@@ -156,7 +156,7 @@ def test_regenerating_is_repeated_under_one_key_once(side, mock_server):
     answer = side.rows(ada)[1]
     first = side.chats.regenerate(ada, ROLE, answer.id, "r1")
     read_all(first)
-    assert side.chats.regenerate(ada, ROLE, answer.id, "r1").stream_id == first.stream_id
+    assert side.chats.regenerate(ada, ROLE, answer.id, "r1").answer_id == first.answer_id
     assert len(side.rows(ada)) == 3
 
 
@@ -186,7 +186,7 @@ def test_a_variant_that_failed_is_made_anew_under_its_key_once(side, mock_server
     assert kinds_of(read_all(asked[0]))[-1] == "error"
     asked += [side.chats.regenerate(ada, ROLE, answer_id, "r1") for _ in range(2)]
     assert [text_of(read_all(stream)) for stream in asked] == ["", SAID, SAID]
-    assert asked[1].stream_id == asked[2].stream_id
+    assert asked[1].answer_id == asked[2].answer_id
     assert len(mock_server.requests) == 2
     assert [(row.status, row.client_id) for row in side.rows(ada)[2:]] == [
         ("failed", None),
@@ -226,7 +226,7 @@ def test_so_many_at_once_is_so_many_when_they_come_at_once(
     def send(number):
         chats = sides[number % 2].chats
         try:
-            return chats, chats.say(ada, roles[number], "hi").stream_id
+            return chats, chats.say(ada, roles[number], "hi").answer_id
         except LimitExceededError:
             return None
 

@@ -22,7 +22,8 @@ from xwe.errors import (
 from xwe.mock import Behaviour
 from xwe.storage.repositories import characters, generations, messages
 from xwe.storage.rows import now
-from xwe.streams.live_streams import LiveStreams, Place, StreamLimits
+from xwe.streams.answer import Answer
+from xwe.streams.answers import AnswerLimits, Answers
 
 SAID = "俺老孙来也"
 STALLED = Behaviour(text="一二三四五六", fault="stall", after_pieces=3)
@@ -38,7 +39,7 @@ def test_a_turn_is_two_rows_and_its_end_is_stored_before_it_is_told(side, mock_s
         seen += reader.drain(SOON_S)
     reader.close()
     assert side.statuses(ada) == [("user", "complete", "你是谁"), ("character", "complete", SAID)]
-    assert side.generation(ada, stream.stream_id).status == "complete"
+    assert side.generation(ada, stream.answer_id).status == "complete"
     assert side.rows(ada)[1].usage["completion_tokens"] > 0
 
 
@@ -48,7 +49,7 @@ def test_the_users_message_is_stored_before_the_model_is_asked(side, mock_server
     stream = side.chats.say(ada, ROLE, "hi")
     mock_server.wait_until(lambda: mock_server.requests, SOON_S)
     assert side.statuses(ada) == [("user", "complete", "hi"), ("character", "streaming", "")]
-    side.chats.stop(ada, stream.stream_id)
+    side.chats.stop(ada, stream.answer_id)
 
 
 def test_whole_and_streamed_turns_make_the_same_rows(side, mock_server):
@@ -123,7 +124,7 @@ def test_stop_keeps_the_text_and_frees_the_conversation(side, mock_server):
     mock_server.script(STALLED)
     stream = side.chats.say(ada, ROLE, "hi")
     read_until(stream, "一二三")
-    side.chats.stop(ada, stream.stream_id)
+    side.chats.stop(ada, stream.answer_id)
     assert side.statuses(ada)[1] == ("character", "cancelled", "一二三")
     assert kinds_of(read_all(stream))[-1] == "abort"
     mock_server.wait_until(lambda: mock_server.requests[-1].disconnected, SOON_S)
@@ -132,21 +133,17 @@ def test_stop_keeps_the_text_and_frees_the_conversation(side, mock_server):
 
 def test_an_answer_that_is_stopped_before_its_first_word_is_ended_all_the_same(side, monkeypatch):
     ada = side.user()
-    begin = Place.begin
+    start = Answer.start
 
-    def begin_and_stop(place, source):
+    def start_and_stop(answer, *arguments):
         async def on_the_loop():  # where nothing of the answer can happen between the two
-            stream = begin(place, source)
-            side.streams.stop(stream.stream_id, stream.owner)
-            return stream
+            start(answer, *arguments).end()
+            return answer
 
         return get_loop_thread().run(on_the_loop())
 
-    monkeypatch.setattr(Place, "begin", begin_and_stop)
-    stream = side.chats.say(ada, ROLE, "hi")
-    turn = side.chats._answering.running.get(stream.stream_id)
-    if turn is not None:
-        turn.done.result(SOON_S)
+    monkeypatch.setattr(Answer, "start", start_and_stop)
+    assert side.chats.say(ada, ROLE, "hi").wait(SOON_S)
     assert side.rows(ada)[1].status == "cancelled"
 
 
@@ -157,7 +154,7 @@ def test_one_conversation_has_one_answer_at_a_time(side, mock_server):
     with pytest.raises(GenerationRunningError):
         side.chats.say(ada, ROLE, "two")
     assert len(side.rows(ada)) == 2
-    side.chats.stop(ada, stream.stream_id)
+    side.chats.stop(ada, stream.answer_id)
 
 
 def test_two_characters_answer_at_once(side, mock_server):
@@ -168,7 +165,7 @@ def test_two_characters_answer_at_once(side, mock_server):
     # The first of the script is for this one.
     mock_server.wait_until(lambda: mock_server.requests, SOON_S)
     assert side.chats.reply(grace, ROLE, "two").text == SAID
-    side.chats.stop(ada, stream.stream_id)
+    side.chats.stop(ada, stream.answer_id)
 
 
 def test_what_is_not_there_or_not_yours_is_not_found(side, mock_server):
@@ -179,8 +176,8 @@ def test_what_is_not_there_or_not_yours_is_not_found(side, mock_server):
     for attempt in (
         lambda: side.chats.say(grace, ROLE, "hi"),
         lambda: side.chats.messages(grace, ROLE),
-        lambda: side.chats.join(grace, stream.stream_id),
-        lambda: side.chats.stop(grace, stream.stream_id),
+        lambda: side.chats.join(grace, stream.answer_id),
+        lambda: side.chats.stop(grace, stream.answer_id),
         lambda: side.chats.stop(ada, "nothing"),
         lambda: side.chats.regenerate(grace, ROLE, answer.id),
         lambda: side.chats.regenerate(grace, "福尔摩斯", answer.id),
@@ -189,7 +186,7 @@ def test_what_is_not_there_or_not_yours_is_not_found(side, mock_server):
         with pytest.raises(NotFoundError):
             attempt()
     assert side.rows(ada)[1].status == "streaming"
-    side.chats.stop(ada, stream.stream_id)
+    side.chats.stop(ada, stream.answer_id)
 
 
 def test_a_user_has_so_many_answers_at_once_and_nothing_is_stored_of_more(new_side, mock_server):
@@ -202,11 +199,11 @@ def test_a_user_has_so_many_answers_at_once_and_nothing_is_stored_of_more(new_si
     with pytest.raises(LimitExceededError):
         side.chats.say(ada, "二", "two")
     assert side.rows(ada, "二") == []
-    side.chats.stop(ada, stream.stream_id)
+    side.chats.stop(ada, stream.answer_id)
 
 
 def test_a_full_server_stores_nothing_and_the_same_message_may_be_sent_again(new_side, mock_server):
-    side = new_side(streams=LiveStreams(StreamLimits(max_running=1)))
+    side = new_side(answers=Answers(AnswerLimits(max_running=1)))
     ada, grace = side.user(), side.user("grace")
     mock_server.script(STALLED, Behaviour(text=SAID))
     stream = side.chats.say(ada, ROLE, "one")
@@ -214,7 +211,7 @@ def test_a_full_server_stores_nothing_and_the_same_message_may_be_sent_again(new
     with pytest.raises(SaturatedError):
         side.chats.reply(grace, ROLE, "two", "m1")
     assert side.rows(grace) == []
-    side.chats.stop(ada, stream.stream_id)
+    side.chats.stop(ada, stream.answer_id)
     read_all(stream)
     side.wait_until_free()
     assert side.chats.reply(grace, ROLE, "two", "m1").text == SAID
@@ -223,12 +220,12 @@ def test_a_full_server_stores_nothing_and_the_same_message_may_be_sent_again(new
 
 
 def test_an_answer_of_another_kind_leaves_no_room_and_nothing_is_stored(new_side, mock_server):
-    side = new_side(streams=LiveStreams(StreamLimits(max_running_each=1)))
+    side = new_side(answers=Answers(AnswerLimits(max_running_each=1)))
     ada = side.user()
     side.chats.reply(ada, ROLE, "one")
     side.wait_until_free()
     before = side.statuses(ada)
-    with side.streams.reserve(str(ada), "of the playground"):
+    with side.answers.reserve(str(ada), "of the playground"):
         for attempt in (
             lambda: side.chats.say(ada, ROLE, "two"),
             lambda: side.chats.reply(ada, ROLE, "two", "m2"),
@@ -242,13 +239,13 @@ def test_an_answer_of_another_kind_leaves_no_room_and_nothing_is_stored(new_side
 
 
 def test_what_came_before_needs_no_room(new_side, mock_server):
-    side = new_side(streams=LiveStreams(StreamLimits(max_running=1)), max_running_each=1)
+    side = new_side(answers=Answers(AnswerLimits(max_running=1)), max_running_each=1)
     ada = side.user()
     mock_server.script(STALLED)
     stream = side.chats.say(ada, ROLE, "one", "m1")
     assert side.chats.say(ada, ROLE, "one", "m1") is stream
     assert side.chats.say_or_join(ada, ROLE, "one") is stream
-    side.chats.stop(ada, stream.stream_id)
+    side.chats.stop(ada, stream.answer_id)
 
 
 def test_a_place_is_given_back_when_the_turn_cannot_be_stored(side, monkeypatch):
@@ -256,7 +253,7 @@ def test_a_place_is_given_back_when_the_turn_cannot_be_stored(side, monkeypatch)
     monkeypatch.setattr(messages, "spoken_before", unavailable)
     with pytest.raises(DatabaseUnavailableError):
         side.chats.say(ada, ROLE, "hi")
-    assert side.streams.running == 0
+    assert side.answers.running == 0
     assert side.rows(ada) == []
 
 
@@ -269,7 +266,7 @@ def test_a_model_that_cannot_be_asked_leaves_a_failed_answer_and_no_place_taken(
     monkeypatch.setattr(side.client, "stream_async", unavailable)
     with pytest.raises(DatabaseUnavailableError):
         side.chats.say(ada, ROLE, "hi", "m1")
-    assert side.streams.running == 0
+    assert side.answers.running == 0
     assert side.rows(ada)[1].status == "failed"
     assert side.chats.reply(ada, ROLE, "hi", "m1").status == "complete"
 
@@ -304,7 +301,7 @@ def test_an_end_that_cannot_be_stored_now_is_stored_as_soon_as_it_can(new_side, 
     stream = side.chats.say(ada, ROLE, "hi")
     read_until(stream, "一二三")
     with side.impatient(), other.database.write():
-        side.chats.stop(ada, stream.stream_id)
+        side.chats.stop(ada, stream.answer_id)
         assert kinds_of(read_all(stream))[-1] == "abort"
     assert heard.wait(SOON_S)
     assert side.statuses(ada)[1] == ("character", "cancelled", "一二三")
@@ -373,7 +370,7 @@ def test_no_transaction_is_open_while_the_model_answers(new_side, mock_server):
     mock_server.wait_until(lambda: mock_server.requests, SOON_S)
     other.user("grace")  # a write, which an open transaction would keep waiting
     assert side.rows(ada)[1].status == "streaming"
-    side.chats.stop(ada, stream.stream_id)
+    side.chats.stop(ada, stream.answer_id)
 
 
 def test_a_lost_lease_ends_the_answer_here_too(new_side, mock_server):
@@ -385,8 +382,8 @@ def test_a_lost_lease_ends_the_answer_here_too(new_side, mock_server):
     read_until(stream, "一二三")
     with side.database.write() as writing:
         generations.expire(writing, now() + timedelta(hours=1))
-        messages.abandon(writing, [stream.stream_id], error_code="answer_lost")
-    side.chats._answering.running[stream.stream_id].renewed_at -= 3600
+        messages.abandon(writing, [stream.answer_id], error_code="answer_lost")
+    side.chats._leases.held[stream.answer_id].renewed_at -= 3600
     assert kinds_of(read_all(stream))[-1] == "abort"
     answer = side.rows(ada)[1]
     assert (answer.status, answer.error_code) == ("partial", "answer_lost")

@@ -10,7 +10,7 @@ from chat_sides import QUICK, ROLE, SOON_S, kinds_of, read_all, read_until
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.mock import Behaviour
 from xwe.storage.repositories import generations
-from xwe.streams.live_streams import LiveStreams, StreamLimits
+from xwe.streams.answers import AnswerLimits, Answers
 
 ALONE_S = 0.01
 SAID = "俺老孙来也"
@@ -19,13 +19,13 @@ STALLED = Behaviour(text="一二三四五六", fault="stall", after_pieces=3)
 LASTING = replace(QUICK, read_s=600.0)
 
 
-def streams(alone_s):
-    return LiveStreams(StreamLimits(on_disconnect="cancel", alone_s=alone_s))
+def answers(alone_s):
+    return Answers(AnswerLimits(on_disconnect="cancel", alone_s=alone_s))
 
 
-def leave_it_alone(side):
-    """From now on an answer without a reader is ended at once, and time enough has gone by."""
-    side.streams._limits = replace(side.streams._limits, alone_s=ALONE_S)
+def leave_it_alone(answer):
+    """From now on the answer ends at once without a reader."""
+    answer.unread_s = ALONE_S
 
 
 def let_time_pass():
@@ -41,7 +41,7 @@ def wait_for_readers(stream, count):
 
 
 def test_who_waits_for_a_whole_answer_is_its_reader(new_side, mock_server):
-    side = new_side(streams=streams(ALONE_S))
+    side = new_side(answers=answers(ALONE_S))
     ada = side.user()
     mock_server.script(Behaviour(text=SAID, latency_s=ALONE_S * 30))
     reply = side.chats.reply(ada, ROLE, "hi")
@@ -51,17 +51,17 @@ def test_who_waits_for_a_whole_answer_is_its_reader(new_side, mock_server):
 def test_who_waits_for_the_answer_to_a_request_sent_before_is_its_reader(
     new_side, mock_server, threads
 ):
-    side = new_side(streams=streams(SOON_S))
+    side = new_side(answers=answers(SOON_S))
     ada = side.user()
     mock_server.script(STALLED)
     stream = side.chats.say(ada, ROLE, "hi", "m1")
     with contextlib.closing(stream.join()):
         waiting = threads.submit(side.chats.reply, ada, ROLE, "hi", "m1")
         wait_for_readers(stream, 2)
-        leave_it_alone(side)
+        leave_it_alone(stream)
     let_time_pass()
-    assert not stream.is_finished
-    side.chats.stop(ada, stream.stream_id)
+    assert not stream.is_ended
+    side.chats.stop(ada, stream.answer_id)
     assert waiting.result(SOON_S).status == "cancelled"
 
 
@@ -70,34 +70,33 @@ def followed(new_side, mock_server):
     """Two processes' sides and an answer that one makes, and that is read through the other."""
 
     def follow(times):
-        maker = new_side(times=times, streams=streams(SOON_S))
-        other = new_side(times=times, streams=streams(SOON_S))
+        maker = new_side(times=times, answers=answers(SOON_S))
+        other = new_side(times=times, answers=answers(SOON_S))
         ada = maker.user()
         mock_server.script(STALLED)
         made = maker.chats.say(ada, ROLE, "hi")
         with contextlib.closing(made.join()):
-            copy = other.chats.join(ada, made.stream_id).stream
-            reader = copy.join()
-            read_until(copy, "一二三")
+            reader = other.chats.join(ada, made.answer_id)
+            read_until(reader.answer, "一二三")
             wait_for_readers(made, 2)
-            leave_it_alone(maker)
-        return maker, ada, made, copy, reader
+            leave_it_alone(made)
+        return maker, ada, made, reader
 
     return follow
 
 
 def test_an_answer_that_is_read_through_another_process_goes_on(followed):
-    maker, ada, made, copy, reader = followed(LASTING)
+    maker, ada, made, reader = followed(LASTING)
     with contextlib.closing(reader):
         let_time_pass()
-        assert (made.is_finished, made.readers) == (False, 1)
-        maker.chats.stop(ada, made.stream_id)
-        assert kinds_of(read_all(copy))[-1] == "abort"
+        assert (made.is_ended, made.readers) == (False, 1)
+        maker.chats.stop(ada, made.answer_id)
+        assert kinds_of(read_all(reader.answer))[-1] == "abort"
     assert made.readers == 0
 
 
 def test_an_answer_that_nobody_reads_in_any_process_is_ended(followed):
-    maker, ada, made, _, reader = followed(replace(QUICK, read_s=0.5))
+    maker, ada, made, reader = followed(replace(QUICK, read_s=0.5))
     reader.close()
     wait_for_readers(made, 0)
     let_time_pass()
@@ -114,9 +113,8 @@ def test_where_answers_go_on_unread_nothing_is_written_about_readers(
     ada = maker.user()
     mock_server.script(STALLED)
     made = maker.chats.say(ada, ROLE, "hi")
-    copy = other.chats.join(ada, made.stream_id).stream
-    with contextlib.closing(copy.join()):
-        read_until(copy, "一二三")
-        maker.chats.stop(ada, made.stream_id)
-        assert kinds_of(read_all(copy))[-1] == "abort"
+    with contextlib.closing(other.chats.join(ada, made.answer_id)) as reader:
+        read_until(reader.answer, "一二三")
+        maker.chats.stop(ada, made.answer_id)
+        assert kinds_of(read_all(reader.answer))[-1] == "abort"
     assert written == []

@@ -1,12 +1,17 @@
 """A reply as events: parts that open and close in order, and errors that end them."""
 
+import contextlib
+from itertools import pairwise
+
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.core.nlp.completion import Completion, Delta
 from xwe.errors import ProviderUnreachableError
-from xwe.services.answers import answer_events
+from xwe.services.answers import ReplyEncoder
+from xwe.streams.answer import Answer
 
 
 class Scripted:
@@ -32,12 +37,17 @@ def thought(text):
 
 
 def events_of(stream):
-    async def collect():
-        return [orjson.loads(event) async for event in answer_events(stream, "id")]
-
-    events = get_loop_thread().run(collect(), 60)
+    answer = Answer("id", "me").start(stream, ReplyEncoder("id", stream))
+    events = []
+    with contextlib.closing(answer.join()) as reader:
+        while not reader.has_ended:
+            events += map(orjson.loads, reader.drain(60))
     assert stream.closed
     return events
+
+
+def said(events):
+    return "".join(event["delta"] for event in events if event["type"] == "text-delta")
 
 
 def kinds(events):
@@ -51,7 +61,7 @@ def test_a_reply_is_one_step_with_one_text():
         *("start-step", "text-start", "text-delta", "text-delta", "text-end"),
         *("finish-step", "data-timing", "finish"),
     ]
-    assert "".join(event.get("delta", "") for event in events) == "你好"
+    assert said(events) == "你好"
     assert len({event["id"] for event in events if "id" in event}) == 1
     assert events[-1]["messageMetadata"]["finishReason"] == "stop"
 
@@ -79,3 +89,26 @@ def test_an_empty_reply_has_no_part():
     assert kinds(events_of(Scripted())) == [
         *("start", "start-step", "finish-step", "data-timing", "finish")
     ]
+
+
+def test_an_emoji_that_came_in_two_halves_is_one():
+    events = events_of(Scripted(Delta(text="a\ud83d"), Delta(text="\ude00b")))
+    assert [event["delta"] for event in events if event["type"] == "text-delta"] == ["a", "😀b"]
+
+
+def test_half_a_character_that_nothing_follows_is_marked_as_missing():
+    assert said(events_of(Scripted(Delta(text="a\ud83d")))) == "a\ufffd"
+    assert said(events_of(Scripted(Delta(text="\ude00b")))) == "\ufffdb"
+
+
+@given(st.text(), st.lists(st.integers(0, 60)))
+def test_any_text_in_any_pieces_is_said_whole(text, cuts):
+    """Also where the pieces cut 16-bit characters in two, as JSON escapes can."""
+    units = text.encode("utf-16-le")
+    places = sorted({0, len(units), *(2 * cut for cut in cuts if 2 * cut < len(units))})
+    pieces = [
+        units[start:end].decode("utf-16-le", "surrogatepass") for start, end in pairwise(places)
+    ]
+    encoder = ReplyEncoder("id", Scripted())
+    events = [event for piece in pieces for event in encoder.feed(Delta(text=piece))]
+    assert said(map(orjson.loads, events)) == text == encoder.text

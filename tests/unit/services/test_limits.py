@@ -4,7 +4,7 @@ import pytest
 
 from xwe.errors import CharacterLimitError, LimitExceededError
 from xwe.services.limits import MAX_REMEMBERED, Limits, SlidingWindow, UserLimits
-from xwe.streams.live_streams import NOBODY
+from xwe.streams.answers import NOBODY
 
 
 class Clock:

@@ -3,25 +3,25 @@
 import os
 import secrets
 import socket
-from concurrent.futures import TimeoutError as WaitTimeoutError
 from contextlib import closing
 from functools import partial
 
 from xwe.core.concurrency.async_config import AsyncConfig
 from xwe.core.nlp.completion import Message as PromptMessage
 from xwe.core.nlp.llm_client import LLMClient
-from xwe.errors import DeadlineExceededError, GenerationRunningError, UnknownStreamError, XweError
-from xwe.services.answers import DeltaStream, open_deltas
-from xwe.services.chats.answering import Answering, Whole
-from xwe.services.chats.following import Followers
-from xwe.services.chats.keeping import Keeper
+from xwe.errors import (
+    AnswerLostError,
+    DeadlineExceededError,
+    GenerationRunningError,
+    UnknownStreamError,
+)
+from xwe.services.answers import DeltaStream, WholeReply, open_deltas
+from xwe.services.chats.answer_leases import AnswerLeases, Lease
 from xwe.services.chats.reading import ChatReading
-from xwe.services.chats.rebuilding import has_ended, rebuilt, stored_error
-from xwe.services.chats.turn import Turn
+from xwe.services.chats.replay import Followers, has_ended, replayed, stored_error
 from xwe.services.chats.turns import Turns
 from xwe.services.chats.values import (
     ChatTimes,
-    Joined,
     Opened,
     PromptLimits,
     Repeated,
@@ -31,11 +31,11 @@ from xwe.services.chats.values import (
 )
 from xwe.storage.database import Database
 from xwe.storage.records import Message
-from xwe.streams.live_stream import LiveStream
-from xwe.streams.live_streams import LiveStreams
+from xwe.streams.answer import Answer, AnswerReader
+from xwe.streams.answers import Answers
 from xwe.streams.notifications import Notifications
 
-# At the end, and after a stop, the rows' ends are waited for so long.
+# At the process's end, and after a stop, the stored ends are waited for so long.
 END_WITHIN_S = 5.0
 
 
@@ -50,10 +50,10 @@ class Chats:
     Args:
         database: where everything is kept.
         client: asks the model.
-        streams: the live answers of this process.
-        notifications: tells a user's other pages.
+        answers: the answers of this process.
+        notifications: for a user's other pages.
         owner: this process, by a name that no other has; one is made unless given.
-        times: of leases, snapshots and looks.
+        times: of leases, snapshots and checks.
         limits: how much goes into a prompt.
         max_running_each: answers that are made for one user at once, in all processes; None for as
             many as they like.
@@ -63,7 +63,7 @@ class Chats:
         self,
         database: Database,
         client: LLMClient,
-        streams: LiveStreams,
+        answers: Answers,
         notifications: Notifications,
         *,
         owner: str | None = None,
@@ -72,7 +72,7 @@ class Chats:
         max_running_each: int | None = None,
     ) -> None:
         self._client = client
-        self._streams = streams
+        self._answers = answers
         self._times = times or ChatTimes()
         self._reading = ChatReading(database)
         self._turns = Turns(
@@ -80,34 +80,29 @@ class Chats:
             owner or process_name(),
             self._times,
             limits or PromptLimits(),
-            reserve=streams.reserve,
+            reserve=answers.reserve,
             max_running_each=max_running_each,
         )
-        self._answering = Answering(self._turns, streams, notifications)
-        self._keeper = Keeper(self._answering, self._turns, database, self._times)
+        self._leases = AnswerLeases(self._turns, database, notifications, self._times)
         self._followers = Followers(
-            self._reading,
-            self._times,
-            self._turns.keep_read if streams.ends_unread else None,
+            self._reading, self._times, self._turns.keep_read if answers.ends_unread else None
         )
 
     def start(self) -> None:
-        """Look after answers, also those that other processes have left behind. Idempotent."""
-        self._keeper.start()
+        """Keep the leases of answers, and end those that dead processes left. Idempotent."""
+        self._leases.start()
 
     def close(self) -> None:
         """End what runs, and store how far it came. Idempotent."""
         self._followers.close()
-        running = list(self._answering.running.values())
+        running = list(self._leases.held.values())
         if running:
-            self._streams.shut_down()
-        for turn in running:
-            _wait(turn)
-        self._keeper.close()
+            self._answers.shut_down()
+        for lease in running:
+            lease.answer.wait(END_WITHIN_S)
+        self._leases.close()
 
-    def say(
-        self, user_id: int, role: str, content: str, client_id: str | None = None
-    ) -> LiveStream:
+    def say(self, user_id: int, role: str, content: str, client_id: str | None = None) -> Answer:
         """Say something to the character; its answer, while it is being made.
 
         The same `client_id` again is the same turn: its answer is joined, not made twice.
@@ -124,7 +119,7 @@ class Chats:
 
     def say_or_join(
         self, user_id: int, role: str, content: str, client_id: str | None = None
-    ) -> LiveStream:
+    ) -> Answer:
         """As `say`; the very same words that are being answered already are not said again.
 
         Raises: as `say`.
@@ -139,7 +134,7 @@ class Chats:
 
     def regenerate(
         self, user_id: int, role: str, message_id: int, client_id: str | None = None
-    ) -> LiveStream:
+    ) -> Answer:
         """Have an answer made once more; the new one is a variant, and shown from now on.
 
         Raises: as `say`; InvalidRequestError: the message is no answer.
@@ -153,10 +148,10 @@ class Chats:
         """
         opened = self._turns.say(user_id, role, content, client_id)
         if isinstance(opened, Repeated):
-            return self._shared(user_id, opened.answer)
-        self._keeper.start()
-        with closing(opened.place.stream.attend()):
-            return self._wait_for(self._answering.begin(opened, self._ask_whole))
+            return self._shared(user_id, opened.row)
+        self._leases.start()
+        with closing(opened.answer.join_at_end()):  # it must not end for want of readers
+            return self._wait_for(self._leases.run(opened, self._ask_whole))
 
     def messages(
         self,
@@ -172,7 +167,7 @@ class Chats:
         Raises:
             NotFoundError: the user has no such character.
         """
-        self._keeper.start()
+        self._leases.start()
         if after_seq is not None:
             return self._reading.after(user_id, role, after_seq, limit)
         return self._reading.page(user_id, role, before_seq, limit)
@@ -186,28 +181,29 @@ class Chats:
         return self._reading.select(user_id, role, message_id)
 
     def answer(self, user_id: int, generation_id: str) -> Message:
-        """The row of an answer, as it is stored by now.
+        """The row of an answer, as it is stored.
 
         Raises:
             NotFoundError: there is none, or it is not the user's.
         """
         return self._reading.answer(user_id, generation_id)
 
-    def join(self, user_id: int, generation_id: str, after: int = 0) -> Joined:
-        """A stored answer from after an event on, whoever makes it.
+    def join(self, user_id: int, generation_id: str, after: int = 0) -> AnswerReader:
+        """Join an answer after an event, wherever it is made.
 
-        The events of one that is not of this process are numbered anew: they begin with `start`.
+        The events of one that another process makes are numbered anew: they begin with `start`.
 
         Raises:
             NotFoundError: there is none, or it is not the user's.
+            StreamGapError: the events after `after` are gone.
         """
         try:
-            stream = self._streams.find(generation_id, str(user_id))
+            answer = self._answers.find(generation_id, str(user_id))
         except UnknownStreamError:
-            answer = self._reading.answer(user_id, generation_id)
-            return Joined(self._stored(user_id, answer), 0)
-        # A number that it never had is of the stream that another process has rebuilt.
-        return Joined(stream, after if after <= stream.last_number else 0)
+            row = self._reading.answer(user_id, generation_id)
+            return self._stored(user_id, row).join()
+        # A number that it never had is one of a replay in another process.
+        return answer.join(after if after <= answer.last_number else 0)
 
     def stop(self, user_id: int, generation_id: str) -> None:
         """End an answer, whoever makes it; what has come stands.
@@ -215,67 +211,62 @@ class Chats:
         Raises:
             NotFoundError: there is none, or it is not the user's.
         """
-        turn = self._answering.running.get(generation_id)
-        if turn is None or turn.opened.user_id != user_id:
+        lease = self._leases.held.get(generation_id)
+        if lease is None or lease.opened.user_id != user_id:
             self._reading.request_cancel(user_id, generation_id)
             return
-        self._answering.stop(turn)
-        _wait(turn)  # so that the next message finds the conversation free
+        lease.answer.end()
+        lease.answer.wait(END_WITHIN_S)  # so that the next message finds the conversation free
 
-    def _streamed(self, opened: Opened | Repeated) -> LiveStream:
+    def _streamed(self, opened: Opened | Repeated) -> Answer:
         if isinstance(opened, Repeated):
-            return self._stored(opened.user_id, opened.answer)
-        self._keeper.start()
-        return self._answering.begin(opened, partial(open_deltas, self._client)).stream
+            return self._stored(opened.user_id, opened.row)
+        self._leases.start()
+        return self._leases.run(opened, partial(open_deltas, self._client)).answer
 
     def _ask_whole(self, prompt: list[PromptMessage]) -> DeltaStream:
         if AsyncConfig.is_async_enabled():
-            return Whole(self._client, prompt)
+            return WholeReply(self._client, prompt)
         return open_deltas(self._client, prompt)
 
-    def _stored(self, user_id: int, answer: Message) -> LiveStream:
-        """The stream of an answer that has a row."""
-        generation_id = answer.generation_id
-        if generation_id is not None:
-            turn = self._answering.running.get(generation_id)
-            if turn is not None:
-                return turn.stream
-        if generation_id is None or has_ended(answer):
-            return rebuilt(answer, str(user_id))
-        return self._followers.follow(user_id, answer)
+    def _stored(self, user_id: int, row: Message) -> Answer:
+        """The answer that is written to this row, whoever makes it."""
+        lease = self._leases.held.get(row.generation_id or "")
+        if lease is not None:
+            return lease.answer
+        if row.generation_id is None or has_ended(row):
+            return replayed(row, str(user_id))
+        return self._followers.follow(user_id, row)
 
-    def _shared(self, user_id: int, answer: Message) -> Reply:
+    def _shared(self, user_id: int, row: Message) -> Reply:
         """The reply to a request that came before, which may still be on its way."""
-        generation_id = answer.generation_id
-        turn = None if generation_id is None else self._answering.running.get(generation_id)
-        if turn is not None:
-            with closing(turn.stream.attend()):
-                return self._wait_for(turn)
-        if not has_ended(answer) and generation_id is not None:
-            with closing(self._followers.follow(user_id, answer).join()) as reader:
-                while not reader.has_ended:
-                    try:
-                        reader.drain(self._times.answer_s)
-                    except TimeoutError:
-                        raise DeadlineExceededError from None
-            answer = self._reading.answer(user_id, generation_id)
-        if answer.status == "failed" or (answer.status == "partial" and answer.error_code):
-            raise stored_error(answer)
-        return Reply(answer.content, answer.id, answer.generation_id, answer.status)
+        lease = self._leases.held.get(row.generation_id or "")
+        if lease is not None:
+            with closing(lease.answer.join_at_end()):
+                return self._wait_for(lease)
+        if row.generation_id is not None and not has_ended(row):
+            followed = self._followers.follow(user_id, row)
+            with closing(followed.join_at_end()):
+                if not followed.wait(self._times.answer_s):
+                    raise DeadlineExceededError
+            row = self._reading.answer(user_id, row.generation_id)
+        if row.status == "failed" or (row.status == "partial" and row.error_code):
+            raise stored_error(row)
+        return Reply(row.content, row.id, row.generation_id, row.status)
 
-    def _wait_for(self, turn: Turn) -> Reply:
-        try:
-            return turn.done.result(self._times.answer_s)
-        except WaitTimeoutError as error:
-            # An error of the model may be a TimeoutError too.
-            if isinstance(error, XweError):
-                raise
-            raise DeadlineExceededError from None
-
-
-def _wait(turn: Turn) -> None:
-    """Until the turn's end is stored, or has been tried to."""
-    try:
-        turn.done.exception(END_WITHIN_S)
-    except WaitTimeoutError:
-        return
+    def _wait_for(self, lease: Lease) -> Reply:
+        if not lease.answer.wait(self._times.answer_s):
+            raise DeadlineExceededError
+        outcome, ending = lease.answer.outcome, lease.ending
+        if outcome is None or ending is None:  # the loop was closed under it
+            raise AnswerLostError
+        error = outcome.error or ending.error
+        if error is not None:
+            raise error
+        return Reply(
+            ending.text,
+            lease.opened.row.id,
+            lease.answer.answer_id,
+            ending.status,
+            ending.timings,
+        )

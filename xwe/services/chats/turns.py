@@ -10,7 +10,6 @@ from xwe.core.nlp.completion import Usage
 from xwe.errors import (
     IdempotencyClashError,
     InvalidRequestError,
-    LimitExceededError,
     NotFoundError,
 )
 from xwe.services.chats.prompts import make_prompt
@@ -27,7 +26,8 @@ from xwe.storage.records import Character, Conversation, GenerationStatus, Messa
 from xwe.storage.repositories import conversations, generations, memories, messages, users
 from xwe.storage.rows import now
 from xwe.storage.units import Reading, Writing
-from xwe.streams.live_streams import OWN_RETRY_AFTER_S, LiveStreams, Place
+from xwe.streams.answer import Answer
+from xwe.streams.answers import Answers, too_many_running
 
 _GENERATION_STATUS: dict[MessageStatus, GenerationStatus] = {
     "complete": "complete",
@@ -53,9 +53,9 @@ class Turns:
     Args:
         database: where they are kept.
         owner: this process, by a name that no other has.
-        times: how long a lease lasts, and a word that an answer is read.
+        times: how long a lease lasts, and a report that an answer is read.
         limits: how much goes into a prompt.
-        reserve: finds room for an owner's answer of that name, in this process.
+        reserve: a slot for an owner's answer of that id, in this process.
         max_running_each: answers that are made for one user at once; None for as many as they like.
     """
 
@@ -66,7 +66,7 @@ class Turns:
         times: ChatTimes,
         limits: PromptLimits,
         *,
-        reserve: Callable[[str, str], Place],
+        reserve: Callable[[str, str], Answer],
         max_running_each: int | None = None,
     ) -> None:
         self._database = database
@@ -122,7 +122,7 @@ class Turns:
 
     @contextmanager
     def _opening(self, user_id: int, role: str) -> Iterator[_Opening]:
-        """The transaction; when it fails, the place that was taken is given back as well."""
+        """The transaction; when it fails, the reserved slot is given back as well."""
         with ExitStack() as undo:
             with self._database.write() as writing:
                 # Whoever sends the same at the same time waits here, and then finds it stored.
@@ -143,7 +143,7 @@ class Turns:
     def _open_said(self, opening: _Opening, content: str, client_id: str | None) -> Opened:
         writing, character = opening.writing, opening.character
         conversation = opening.conversation
-        place = self._begin(opening)
+        reserved = self._begin(opening)
         if conversation.next_seq == 1 and character.first_message:
             _append_answer(writing, conversation.id, character, character.first_message)
         asked = messages.append(
@@ -161,12 +161,12 @@ class Turns:
             sender_id=character.id,
             content="",
             status="streaming",
-            generation_id=place.stream.stream_id,
+            generation_id=reserved.answer_id,
         )
-        return self._opened(opening, place, answer, asked)
+        return self._opened(opening, reserved, answer, asked)
 
     def _open_variant(self, opening: _Opening, original: Message, client_id: str | None) -> Opened:
-        place = self._begin(opening)
+        reserved = self._begin(opening)
         answer = messages.append(
             opening.writing,
             opening.conversation.id,
@@ -174,16 +174,16 @@ class Turns:
             sender_id=opening.character.id,
             content="",
             status="streaming",
-            generation_id=place.stream.stream_id,
+            generation_id=reserved.answer_id,
             variant_of=original.id,
             client_id=client_id,
         )
-        return replace(self._opened(opening, place, answer, None), instead_of=original.id)
+        return replace(self._opened(opening, reserved, answer, None), instead_of=original.id)
 
-    def _begin(self, opening: _Opening) -> Place:
-        """Take the conversation's place for an answer, and one among those that are made here."""
+    def _begin(self, opening: _Opening) -> Answer:
+        """Take the conversation's one slot for an answer, and one of this process."""
         writing, user_id = opening.writing, opening.character.user_id
-        generation_id = LiveStreams.new_id()
+        generation_id = Answers.new_id()
         generations.begin(
             writing,
             generation_id,
@@ -191,28 +191,21 @@ class Turns:
             owner=self._owner,
             lease_until=now() + self._lease,
         )
-        self._refuse_more(generations.running_count(writing, user_id) - 1)
+        running = generations.running_count(writing, user_id) - 1
+        if self._max_running_each is not None and running >= self._max_running_each:
+            raise too_many_running(running)
         return opening.undo.enter_context(self._reserve(str(user_id), generation_id))
 
-    def _refuse_more(self, running: int) -> None:
-        if self._max_running_each is not None and running >= self._max_running_each:
-            raise LimitExceededError(
-                f"{running} answers are being made for you, which is as many as may: wait for one "
-                "to end, or stop one.",
-                retry_after_s=OWN_RETRY_AFTER_S,
-            )
-
     def _opened(
-        self, opening: _Opening, place: Place, answer: Message, asked: Message | None
+        self, opening: _Opening, reserved: Answer, row: Message, asked: Message | None
     ) -> Opened:
         return Opened(
             user_id=opening.character.user_id,
             role=opening.character.name,
-            generation_id=place.stream.stream_id,
-            place=place,
-            answer=answer,
+            answer=reserved,
+            row=row,
             asked=asked,
-            prompt=self._prompt(opening.writing, opening.character, answer),
+            prompt=self._prompt(opening.writing, opening.character, row),
         )
 
     def _prompt(
@@ -230,18 +223,18 @@ class Turns:
         with self._database.write() as writing:
             ended = messages.finish(
                 writing,
-                opened.answer.id,
+                opened.row.id,
                 status=ending.status,
                 content=ending.text,
-                error_code=ending.error_code,
+                error_code=None if ending.error is None else ending.error.code,
                 usage=_described(ending.usage),
             )
-            messages.fall_back(writing, opened.answer, opened.instead_of)
+            messages.fall_back(writing, opened.row, opened.instead_of)
             status = _GENERATION_STATUS.get(ending.status, "failed")
-            return generations.finish(writing, opened.generation_id, status) and ended
+            return generations.finish(writing, opened.answer.answer_id, status) and ended
 
     def snapshot(self, texts: dict[int, str], generation_ids: Sequence[str]) -> dict[str, bool]:
-        """Store the texts so far, and prolong the leases; see `generations.renew_leases`."""
+        """Store the texts so far, and renew the leases; see `generations.renew_leases`."""
         with self._database.write() as writing:
             messages.set_texts(writing, texts)
             return generations.renew_leases(writing, generation_ids, now() + self._lease)
@@ -252,7 +245,7 @@ class Turns:
             return generations.asked_elsewhere(reading, generation_ids, now())
 
     def keep_read(self, generation_id: str) -> None:
-        """Tell the process that makes an answer that it is read in this one."""
+        """Report to the process that makes an answer that it is read in this one."""
         with self._database.write() as writing:
             generations.keep_read(writing, generation_id, now() + self._read)
 

@@ -6,20 +6,19 @@ from xwe.core.nlp.completion import Message as PromptMessage
 from xwe.core.nlp.completion import Timings, Usage
 from xwe.errors import XweError
 from xwe.storage.records import Message, MessageStatus
-from xwe.streams.live_stream import LiveStream
-from xwe.streams.live_streams import Place
+from xwe.streams.answer import Answer
 
 
 @dataclass(frozen=True, slots=True)
 class ChatTimes:
-    """How stored turns are looked after, in seconds.
+    """The times of stored turns, in seconds.
 
     Attributes:
-        lease_s: a process that says nothing of its answer for so long is taken for dead.
+        lease_s: a process that has not renewed its lease for so long counts as dead.
         snapshot_s: how often the texts of running answers are stored: what a crash may lose.
-        reap_s: how often it is looked for answers whose process has died.
-        follow_s: how often an answer that another process makes is looked at.
-        read_s: how long a process's word holds that such an answer is read there.
+        reap_s: how often answers of dead processes are searched for.
+        follow_s: how often the row of another process's answer is read.
+        read_s: how long a process's report holds that such an answer is read there.
         answer_s: the longest that a request waits for a whole answer.
     """
 
@@ -50,16 +49,22 @@ class PromptLimits:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A turn that has been stored and may be answered now, in the place that it has.
+    """A turn that has been stored and can be answered now, in the slot reserved for it.
 
-    `instead_of` is the answer that was shown where this one comes, for a variant.
+    Attributes:
+        user_id: whose chat.
+        role: the character's name.
+        answer: reserved, under the generation's id.
+        row: what the answer is written to.
+        asked: what the user said; None for a variant.
+        prompt: for the model.
+        instead_of: the id of the answer that was shown where this one comes, for a variant.
     """
 
     user_id: int
     role: str
-    generation_id: str
-    place: Place = field(repr=False)
-    answer: Message
+    answer: Answer = field(repr=False)
+    row: Message
     asked: Message | None
     prompt: list[PromptMessage] = field(repr=False)
     instead_of: int | None = None
@@ -67,20 +72,19 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A request that came before: its answer, as it is by now."""
+    """A request that came before, and the row of its answer."""
 
     user_id: int
-    answer: Message
+    row: Message
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an answer ended; `error` is what ended it, if it was an error."""
+    """What is stored at the end of an answer; `error` is what ended it, if it was an error."""
 
     status: MessageStatus
     text: str
     error: XweError | None = None
-    error_code: str | None = None
     usage: Usage | None = None
     timings: Timings | None = None
 
@@ -94,14 +98,6 @@ class Reply:
     generation_id: str | None
     status: MessageStatus
     timings: Timings | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """A live answer, and the number of the event after which it is to be read on."""
-
-    stream: LiveStream
-    after: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,15 @@
-"""Turns with tools: what there is to call, and a turn as a live answer."""
-
-from functools import partial
+"""Turns with tools: what there is to call, and a turn as an answer."""
 
 from flask import Blueprint, Response
 
-from xwe.services.tool_chat import TurnRequest, begin_turn
+from xwe.services.tool_chat import TurnEncoder, TurnRequest, open_turn
+from xwe.streams.answer import AnswerReader
 from xwe.web import schemas
 from xwe.web.application import calls_model, current_application, protected
 from xwe.web.bodies import json_response
 from xwe.web.identity import stream_owner
-from xwe.web.routes.generations import written
 from xwe.web.routes.llm import takes
+from xwe.web.streaming.responses import message_stream
 
 blueprint = Blueprint("agent", __name__)
 
@@ -38,6 +37,11 @@ def tools() -> Response:
 @takes(schemas.turn_request)
 def stream(asked: TurnRequest) -> Response:
     """Stream a turn as a UI message stream; it can be rejoined and stopped like every answer."""
-    services = current_application().services
-    begin = partial(begin_turn, services.agent, services.streams, asked, stream_owner())
-    return written(begin, 0)
+    services, owner = current_application().services, stream_owner()
+
+    def join() -> AnswerReader:
+        with services.answers.reserve(owner) as answer:
+            answer.start(open_turn(services.agent, asked), TurnEncoder(answer.answer_id))
+        return answer.join()
+
+    return message_stream(join)

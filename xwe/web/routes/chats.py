@@ -1,20 +1,17 @@
 """The chat with one character: read it, say something, have an answer made anew."""
 
-from functools import partial
-
 from flask import Blueprint, Response, request
 
-from xwe.services.chats.rebuilding import has_ended
+from xwe.services.chats.replay import has_ended
 from xwe.services.chats.service import Chats
 from xwe.web import chat_bodies as bodies
-from xwe.web import sse
 from xwe.web.account_bodies import row_id
 from xwe.web.application import calls_model, current_application, login_required
 from xwe.web.bodies import json_response, parse_query
 from xwe.web.identity import require_user
-from xwe.web.plain_sse import parse_number
-from xwe.web.routes.generations import written, written_plainly
 from xwe.web.routes.llm import takes, timed
+from xwe.web.streaming.formats import HEADERS, parse_last_event_id
+from xwe.web.streaming.responses import message_stream, plain_event_stream
 
 blueprint = Blueprint("chats", __name__)
 
@@ -53,7 +50,7 @@ def reply(said: bodies.Said, role: str) -> Response:
 def stream(said: bodies.Said, role: str) -> Response:
     """Say something; the answer is a UI message stream, and can be rejoined and stopped."""
     user_id, key = require_user().id, _key(said.client_id)
-    return written(partial(_chats().say, user_id, role, said.content, key), 0)
+    return message_stream(lambda: _chats().say(user_id, role, said.content, key).join())
 
 
 @blueprint.get("/api/chat/<role>/stream")
@@ -69,16 +66,17 @@ def plain_stream(role: str) -> Response:
     query = parse_query(request.environ)
     said = bodies.said({"content": query.get("content"), "client_id": query.get("client_id")})
     if request.method == "HEAD":  # its headers are known without asking the model
-        return Response((), headers=sse.HEADERS)
-    read = parse_number(request.headers.get("Last-Event-ID", ""))
+        return Response((), headers=HEADERS)
+    read = parse_last_event_id(request.headers.get("Last-Event-ID", ""))
     if read is None:
-        begin = partial(chats.say_or_join, user_id, role, said.content, said.client_id)
-        return written_plainly(begin, 0)
+        return plain_event_stream(
+            lambda: chats.say_or_join(user_id, role, said.content, said.client_id).join()
+        )
     generation_id, chars = read
     answer = chats.answer(user_id, generation_id)
     if has_ended(answer) and chars >= len(answer.content):
         return Response(status=204)  # which tells a browser to connect no more
-    return written_plainly(lambda: chats.join(user_id, generation_id).stream, chars)
+    return plain_event_stream(lambda: chats.join(user_id, generation_id), chars)
 
 
 @blueprint.post("/api/chat/<role>/messages/<int:message_id>/regenerate")
@@ -87,7 +85,8 @@ def plain_stream(role: str) -> Response:
 def regenerate(role: str, message_id: int) -> Response:
     """Have an answer made once more; the new one is a variant, streamed."""
     user_id, key = require_user().id, _key(None)
-    return written(partial(_chats().regenerate, user_id, role, row_id(message_id), key), 0)
+    place = row_id(message_id)
+    return message_stream(lambda: _chats().regenerate(user_id, role, place, key).join())
 
 
 @blueprint.post("/api/chat/<role>/messages/<int:message_id>/select")

@@ -1,35 +1,30 @@
 """Model access: one question, a conversation, many questions at once, and a streamed answer."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import wraps
-from socket import socket
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from flask import Blueprint, Response, request
 
-from xwe.core.concurrency.async_config import AsyncConfig
 from xwe.core.concurrency.bridge import async_route
 from xwe.core.concurrency.gather import gather_with_limit
-from xwe.core.concurrency.iteration import iterate_in_sync
-from xwe.core.nlp.completion import Completion, Delta, Timings, Usage
+from xwe.core.nlp.completion import Completion, Timings, Usage
 from xwe.core.nlp.llm_client import LLMClient
+from xwe.services.answers import ReplyEncoder, open_deltas
+from xwe.streams.answer import AnswerReader
 from xwe.web import schemas
 from xwe.web.application import calls_model, current_application
 from xwe.web.bodies import json_response, parse_object, parse_query, read_body
-from xwe.web.departure import connection_of, until_reader_leaves
 from xwe.web.envelope import elapsed_s
 from xwe.web.errors import report
-from xwe.web.gathering import gathered_text
-from xwe.web.identity import body_limit
-from xwe.web.text_stream import TextStream
+from xwe.web.identity import body_limit, stream_owner
+from xwe.web.streaming.formats import TEXT_HEADERS
+from xwe.web.streaming.responses import text_stream
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 blueprint = Blueprint("llm", __name__)
-
-# Proxies are asked to pass each piece on as it comes; "no-transform" because compression gathers.
-STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
 def takes(
@@ -135,23 +130,18 @@ def stream_from_body(asked: schemas.ChatRequest) -> Response:
 
 def _stream(asked: schemas.ChatRequest) -> Response:
     if request.method == "HEAD":  # its headers are known without asking the model
-        return _plain_text(())
-    stream = TextStream(_deltas(asked, connection_of(request.environ)))
-    stream.fetch_first()
-    return _plain_text(stream)
+        return Response((), headers=TEXT_HEADERS)
+    answers, client, owner = current_application().services.answers, _client(), stream_owner()
 
+    def join() -> AnswerReader:
+        # Its reader could not come back: text says nothing of events or their numbers.
+        with answers.reserve(owner, bound_to_reader=True) as answer:
+            reader = answer.join()
+            reply = open_deltas(client, asked.messages)
+            answer.start(reply, ReplyEncoder(answer.answer_id, reply))
+        return reader
 
-def _deltas(asked: schemas.ChatRequest, connection: socket | None) -> Iterator[Delta]:
-    client = _client()
-    if connection is None or not AsyncConfig.is_async_enabled():
-        # Piece by piece: a thread that waits for the model itself cannot gather what comes.
-        return client.stream(asked.messages)
-    deltas = until_reader_leaves(client.stream_async(asked.messages), connection)
-    return iterate_in_sync(gathered_text(deltas, current_application().writing_times.flush_s))
-
-
-def _plain_text(chunks: Iterable[bytes]) -> Response:
-    return Response(chunks, headers=STREAM_HEADERS, content_type="text/plain; charset=utf-8")
+    return text_stream(join)
 
 
 def _client() -> LLMClient:

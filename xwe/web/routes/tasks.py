@@ -1,16 +1,16 @@
 """Tasks: background work of the signed-in user, looked at, watched, cancelled and tried again."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from flask import Blueprint, Response, request
 
 from xwe.errors import InvalidRequestError, NotFoundError
 from xwe.services.tasks import Tasks
-from xwe.web import sse
 from xwe.web.application import calls_model, current_application
 from xwe.web.bodies import json_response, parse_query
-from xwe.web.identity import login_required, require_user, stream_owner
-from xwe.web.loop_writer import writer_for
+from xwe.web.identity import login_required, require_user
+from xwe.web.streaming.responses import event_stream
 
 blueprint = Blueprint("tasks", __name__)
 
@@ -43,16 +43,8 @@ def get(task_id: str) -> Response:
 @login_required
 def events(task_id: str) -> Response:
     """The same over server-sent events: the state now, each change, and an end after the last."""
-    app = current_application()
-    user = require_user()
-    place = app.stream_places.take(stream_owner())
-    try:
-        reader = app.services.tasks.watch(user.id, _id(task_id))
-    except BaseException:
-        place.leave()
-        raise
-    writer = writer_for(request.environ, reader, app.writing_times, place)
-    return Response(writer, headers=sse.HEADERS)
+    watch = partial(_tasks().watch, require_user().id, _id(task_id))
+    return event_stream(watch)
 
 
 @blueprint.post("/api/tasks/<task_id>/cancel")

@@ -1,4 +1,4 @@
-"""`GET /ws`: live answers and notifications over one WebSocket, as JSON text messages.
+"""`GET /ws`: answers and notifications over one WebSocket, as JSON text messages.
 
 A client says, each with an `id` of its choice that comes back in the reply:
 
@@ -33,16 +33,16 @@ from xwe.errors import (
     StreamGapError,
     UnauthorizedError,
 )
-from xwe.streams.live_stream import LiveStream, StreamReader
-from xwe.streams.live_streams import NOBODY
+from xwe.streams.answer import AnswerReader
+from xwe.streams.answers import NOBODY
 from xwe.web import schemas
 from xwe.web.application import Application, calls_model, current_application
 from xwe.web.bodies import parse_object
 from xwe.web.errors import report
 from xwe.web.identity import Credentials, body_limit, stream_owner
-from xwe.web.routes.generations import begin_asked
-from xwe.web.stream_places import Place
-from xwe.web.websocket import WebSocket, WebSocketResponse, event_frame
+from xwe.web.routes import generations
+from xwe.web.streaming.reader_slots import ReaderSlot
+from xwe.web.streaming.websocket import WebSocket, WebSocketResponse, event_frame
 
 if TYPE_CHECKING:
     from xwe.streams.notifications import Subscription
@@ -60,9 +60,9 @@ _LARGEST_NUMBER = 10**9
 @blueprint.get("/ws", websocket=True)
 @calls_model
 def converse() -> Response:
-    """Upgrade to a WebSocket. It holds a thread, so there are as many places as for streams."""
+    """Upgrade to a WebSocket. It holds a thread, so it takes a slot like any reader."""
     app, owner = current_application(), stream_owner()
-    place = app.stream_places.take(owner)
+    slot = app.reader_slots.take(owner)
     try:
         websocket = WebSocket(
             request.environ,
@@ -70,10 +70,10 @@ def converse() -> Response:
             max_bytes=body_limit(),
         )
     except BaseException:
-        place.leave()
+        slot.leave()
         raise
     caller = Caller(app, owner, Credentials.shown())
-    dialogue = Dialogue(app, websocket, caller, place)
+    dialogue = Dialogue(app, websocket, caller, slot)
     return WebSocketResponse(websocket, dialogue.run, dialogue.close)
 
 
@@ -129,14 +129,14 @@ class Dialogue:
     """What is said over one connection; on the connection's thread."""
 
     def __init__(
-        self, app: Application, websocket: WebSocket, caller: Caller, place: Place
+        self, app: Application, websocket: WebSocket, caller: Caller, slot: ReaderSlot
     ) -> None:
         self._app = app
         self._caller = caller
         self._owner = caller.owner
-        self._place = place
+        self._slot = slot
         self._websocket = websocket
-        self._readers: dict[str, StreamReader] = {}
+        self._readers: dict[str, AnswerReader] = {}
         # Those that have nothing to read until they say so.
         self._asleep: set[str] = set()
         self._subscription: Subscription | None = None
@@ -179,7 +179,7 @@ class Dialogue:
             reader.close()
         if self._subscription is not None:
             self._subscription.close()
-        self._place.leave()
+        self._slot.leave()
 
     # --- what the client says ---
 
@@ -213,24 +213,22 @@ class Dialogue:
         asked = schemas.socket_chat_request(said)
         self._refuse_too_many()
         self._app.services.limits.take_request(self._owner)
-        stream = begin_asked(self._app.services, asked, self._owner)
-        self._read(stream, 0)
-        return {"type": "started", "stream": stream.stream_id}
+        answer = generations.start(self._app.services, asked, self._owner)
+        return self._read(answer.join())
 
     def _rejoin(self, said: Mapping[str, Any]) -> dict[str, Any]:
         self._caller.confirm()
-        stream = self._app.services.streams.find(_stream_of(said), self._owner)
         after = said.get("after", 0)
         if type(after) is not int or not 0 <= after < _LARGEST_NUMBER:
             raise InvalidRequestError("after must be an event's number.", field="after")
-        if stream.stream_id not in self._readers:
+        answer_id = _stream_of(said)
+        if answer_id not in self._readers:
             self._refuse_too_many()
-        self._read(stream, after)
-        return {"type": "started", "stream": stream.stream_id}
+        return self._read(generations.join(self._app.services, self._owner, answer_id, after))
 
     def _stop(self, said: Mapping[str, Any]) -> None:
         self._caller.confirm()
-        self._app.services.streams.stop(_stream_of(said), self._owner)
+        generations.end(self._app.services, self._owner, _stream_of(said))
 
     def _subscribe(self, _: Mapping[str, Any]) -> dict[str, Any]:
         self._caller.confirm()
@@ -254,10 +252,11 @@ class Dialogue:
         if len(self._readers) >= MAX_STREAMS:
             raise SaturatedError(f"A connection reads at most {MAX_STREAMS} answers at once.")
 
-    def _read(self, stream: LiveStream, after: int) -> None:
-        reader = stream.join(after)
-        self._leave(stream.stream_id)  # who joins again wants to go on from there only
-        self._readers[stream.stream_id] = reader
+    def _read(self, reader: AnswerReader) -> dict[str, Any]:
+        answer_id = reader.answer.answer_id
+        self._leave(answer_id)  # who joins again wants to go on from there only
+        self._readers[answer_id] = reader
+        return {"type": "started", "stream": answer_id}
 
     # --- what there is to say ---
 
@@ -273,7 +272,7 @@ class Dialogue:
             ]
         return news
 
-    def _events(self, stream_id: str, reader: StreamReader) -> list[bytes]:
+    def _events(self, stream_id: str, reader: AnswerReader) -> list[bytes]:
         first = reader.number + 1
         # Before it is asked: the wake-up may come before the answer "nothing yet".
         self._asleep.add(stream_id)

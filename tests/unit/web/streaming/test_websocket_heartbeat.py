@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from xwe.web import websocket
-from xwe.web.websocket import WebSocket, WebSocketEndedError
+from xwe.web.streaming import websocket
+from xwe.web.streaming.websocket import WebSocket, WebSocketEndedError
 
 BEAT_S = 20.0
 PING = b"\x89\x00"

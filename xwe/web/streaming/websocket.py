@@ -23,7 +23,7 @@ from websockets.server import ServerProtocol
 
 from xwe.core.nlp.observation import request_id
 from xwe.errors import InvalidRequestError
-from xwe.web.departure import connection_of
+from xwe.web.streaming.client_disconnect import connection_of
 
 log = logging.getLogger(__name__)
 
@@ -250,10 +250,10 @@ class _Conversation:
             on_close()
 
 
-def event_frame(stream_id: str, number: int, event: bytes) -> bytes:
-    """A live answer's event as a message; `event` is JSON already."""
+def event_frame(answer_id: str, number: int, event: bytes) -> bytes:
+    """An answer's event as a message; `event` is JSON already."""
     return b'{"type":"event","stream":"%b","number":%d,"event":%b}' % (
-        stream_id.encode(),
+        answer_id.encode(),
         number,
         event,
     )

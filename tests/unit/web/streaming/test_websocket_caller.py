@@ -6,7 +6,7 @@ import pytest
 
 from xwe.errors import DatabaseUnavailableError, UnauthorizedError
 from xwe.services.accounts import Account, Identity
-from xwe.streams.live_streams import NOBODY
+from xwe.streams.answers import NOBODY
 from xwe.web.identity import Credentials
 from xwe.web.routes import websocket
 from xwe.web.routes.websocket import Caller

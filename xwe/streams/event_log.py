@@ -1,44 +1,36 @@
-"""An answer while it is being made, and for a while afterwards.
+"""Numbered events of one answer, from one writer to any number of readers.
 
-Its events are numbered from 1 and kept, so that a reader who lost the connection joins again after
-the last number it saw and misses nothing. The one who writes never waits for those who read.
+Events are numbered from 1 and kept, so that a reader whose connection broke can go on after the
+last number it saw. The writer never waits for a reader.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from xwe.errors import ClosedError, StreamGapError
 
-# Whole answers are small: this is some ten times the longest that models write. Beyond it the
-# oldest events go, and who wants to join before them is told so.
+# Ten times the longest answer that models write. Beyond it the oldest events are dropped, and a
+# reader who asks for them gets a StreamGapError.
 MAX_BYTES = 4 << 20
 
-# What CPython takes for a bytes object and its place in the list; events are often smaller.
+# CPython's cost of a bytes object and its slot in the list; many events are smaller than this.
 EVENT_OVERHEAD_BYTES = 48
 
 Wake = Callable[[], object]
 
 
-class LiveStream:
+class EventLog:
     """Numbered events from one writer to any number of readers. Thread-safe.
 
     Args:
-        stream_id: what readers ask for.
-        owner: who may read it.
-        max_bytes: of events that are kept.
-        on_readers: called after a reader has come or gone, on that reader's thread.
+        max_bytes: the memory that its events may take, in bytes.
+        on_readers: called after a reader has joined or left, on that reader's thread; not after
+            the end.
     """
 
     def __init__(
-        self,
-        stream_id: str,
-        owner: str,
-        *,
-        max_bytes: int = MAX_BYTES,
-        on_readers: Callable[["LiveStream"], object] | None = None,
+        self, *, max_bytes: int = MAX_BYTES, on_readers: Callable[[], object] | None = None
     ) -> None:
-        self.stream_id = stream_id
-        self.owner = owner
         self._max_bytes = max_bytes
         self._on_readers = on_readers
         self._guard = threading.Lock()
@@ -46,6 +38,7 @@ class LiveStream:
         self._dropped = 0
         self._bytes = 0
         self._finished = False
+        self._finish_event: threading.Event | None = None
         self._readers = 0
         self._wakes: list[Wake] = []
 
@@ -61,35 +54,36 @@ class LiveStream:
 
     @property
     def readers(self) -> int:
-        """How many read it now."""
+        """The number of current readers."""
         return self._readers
 
     @property
     def kept_bytes(self) -> int:
-        """How much memory its events take, in bytes."""
+        """The memory that its events take, in bytes."""
         return self._bytes
 
-    def append(self, event: bytes) -> int:
-        """Add an event; its number.
+    def extend(self, events: Sequence[bytes]) -> None:
+        """Add events.
 
         Raises:
-            ClosedError: the stream has been finished.
+            ClosedError: the log is finished.
         """
+        if not events:
+            return
+        size = sum(map(len, events)) + EVENT_OVERHEAD_BYTES * len(events)
         with self._guard:
             if self._finished:
-                raise ClosedError("The stream has been finished.")
-            self._events.append(event)
-            self._bytes += len(event) + EVENT_OVERHEAD_BYTES
+                raise ClosedError("The stream is finished.")
+            self._events += events
+            self._bytes += size
             if self._bytes > self._max_bytes:
                 self._drop_oldest()
-            number = self.last_number
             wakes, self._wakes = self._wakes, []
         for wake in wakes:
             wake()
-        return number
 
     def _drop_oldest(self) -> None:
-        # A quarter at a time: dropping one by one from a list's front would cost its length each.
+        # A quarter at a time: deleting from a list's front costs its whole length.
         dropped = 0
         while self._bytes > self._max_bytes * 3 // 4 and dropped < len(self._events) - 1:
             self._bytes -= len(self._events[dropped]) + EVENT_OVERHEAD_BYTES
@@ -98,39 +92,42 @@ class LiveStream:
         self._dropped += dropped
 
     def finish(self) -> None:
-        """There will be no more events. Idempotent."""
+        """Mark the end: there will be no more events. Idempotent."""
         with self._guard:
             self._finished = True
+            self._on_readers = None
             wakes, self._wakes = self._wakes, []
+            finish_event = self._finish_event
+        if finish_event is not None:
+            finish_event.set()
         for wake in wakes:
             wake()
 
-    def join(self, after: int = 0) -> "StreamReader":
-        """A reader of the events after number `after`; it must be closed.
-
-        Raises:
-            StreamGapError: those events are not kept any more, or never were.
-        """
+    def wait_for_finish(self, timeout_s: float | None = None) -> bool:
+        """Block until `finish`; False after `timeout_s` seconds."""
         with self._guard:
-            if not self._dropped <= after <= self.last_number:
-                raise self._gap(after)
-            self._readers += 1
-        self._tell_of_readers()
-        return StreamReader(self, after)
+            if self._finished:
+                return True
+            if self._finish_event is None:
+                self._finish_event = threading.Event()
+            finish_event = self._finish_event
+        return finish_event.wait(timeout_s)
 
-    def attend(self) -> "StreamReader":
-        """A reader of what comes from now on, for who waits for the end alone; to be closed."""
+    def _enter(self, after: int | None) -> int:
+        """Count a reader that goes on after that number, or at the end; the number."""
         with self._guard:
+            number = self.last_number if after is None else after
+            if not self._dropped <= number <= self.last_number:
+                raise self._gap(number)
             self._readers += 1
-            after = self.last_number
-        self._tell_of_readers()
-        return StreamReader(self, after)
+        self._report_readers()
+        return number
 
     def _gap(self, after: int) -> StreamGapError:
         return StreamGapError(after=after, first=self._dropped + 1, last=self.last_number)
 
     def _take(self, after: int, wake: Wake) -> list[bytes] | None:
-        """The events after `after`, [] at the end, or None after having kept `wake`."""
+        """The events after `after`, [] at the end, or None once `wake` is registered."""
         with self._guard:
             if after < self._dropped:
                 raise self._gap(after)
@@ -148,42 +145,50 @@ class LiveStream:
     def _leave(self) -> None:
         with self._guard:
             self._readers -= 1
-        self._tell_of_readers()
+        self._report_readers()
 
-    def _tell_of_readers(self) -> None:
-        if self._on_readers is not None:
-            self._on_readers(self)
+    def _report_readers(self) -> None:
+        report = self._on_readers
+        if report is not None:
+            report()
 
 
-class StreamReader:
-    """One reader's place in a stream; for one thread at a time.
+class EventReader:
+    """One reader's position in a log; for one thread at a time. Close it when done.
+
+    Args:
+        log: what it reads.
+        after: the number of the event after which it begins; None for new events only.
 
     Attributes:
-        number: of the last event that was taken.
+        number: of the last event taken.
+
+    Raises:
+        StreamGapError: those events were dropped, or never existed.
     """
 
-    def __init__(self, stream: LiveStream, after: int) -> None:
-        self._stream = stream
+    def __init__(self, log: EventLog, after: int | None = 0) -> None:
+        self._log = log
         self._wake: Wake | None = None
         self._closed = False
-        self.number = after
+        self.number = log._enter(after)  # noqa: SLF001 - the two are one mechanism
 
     @property
     def has_ended(self) -> bool:
         """Whether the last event has been taken and there will be no more."""
-        # In this order: a finished stream does not grow.
-        return self._stream.is_finished and self.number == self._stream.last_number
+        # In this order: a finished log does not grow.
+        return self._log.is_finished and self.number == self._log.last_number
 
     def poll(self, wake: Wake) -> list[bytes] | None:
-        """All events that there are by now; [] at the end.
+        """All events since the last call; [] at the end; None if there is nothing yet.
 
-        None when there is none yet: `wake` is called once, from the writer's thread, when there
-        is. It must not block.
+        After None, `wake` is called once, from the writer's thread, when there is something. It
+        must not block.
 
         Raises:
             StreamGapError: the reader was so slow that its next events are gone.
         """
-        events = self._stream._take(self.number, wake)  # noqa: SLF001 - the two are one mechanism
+        events = self._log._take(self.number, wake)  # noqa: SLF001
         if events is None:
             self._wake = wake
         else:
@@ -191,13 +196,13 @@ class StreamReader:
         return events
 
     def drain(self, timeout_s: float | None = None) -> list[bytes]:
-        """Wait for the next event and take all there are by then; [] at the end.
+        """Block until there are new events, and take them all; [] at the end.
 
         Raises:
             TimeoutError: there was none within `timeout_s` seconds.
             StreamGapError: as `poll`.
         """
-        # One for each wait: a wake-up that comes late finds a lock that nobody waits for.
+        # One lock for each wait: a late wake-up finds a lock that nobody waits for.
         ready = threading.Lock()
         ready.acquire()
         while (events := self.poll(ready.release)) is None:
@@ -207,13 +212,13 @@ class StreamReader:
         return events
 
     def close(self) -> None:
-        """Leave the stream. Idempotent."""
+        """Leave. Idempotent."""
         if not self._closed:
             self._closed = True
             self._forget_wake()
-            self._stream._leave()  # noqa: SLF001
+            self._log._leave()  # noqa: SLF001
 
     def _forget_wake(self) -> None:
         wake, self._wake = self._wake, None
         if wake is not None:
-            self._stream._forget(wake)  # noqa: SLF001
+            self._log._forget(wake)  # noqa: SLF001

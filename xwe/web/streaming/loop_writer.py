@@ -1,6 +1,6 @@
 """A `StreamWriter` that is the resident loop: an open stream holds no thread.
 
-The request's thread lets the server write the response's head, then lends the client's connection
+The request's thread lets the server write the response's head, then hands the client's connection
 to the loop and goes on to the next request.
 """
 
@@ -12,63 +12,50 @@ from wsgiref.types import WSGIEnvironment
 from xwe.core.concurrency.async_config import AsyncConfig
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.errors import StreamGapError
-from xwe.streams.live_stream import StreamReader
-from xwe.web import sse
-from xwe.web.departure import connection_of
-from xwe.web.lending import GiveBack, LendableSocket, LentError
-from xwe.web.sse import StreamWriter, ThreadWriter, WritingTimes
-from xwe.web.stream_places import Place
+from xwe.web.streaming.socket_handoff import HandBack, HandedOff, HandoffSocket
+from xwe.web.streaming.thread_writer import Reading, StreamWriter, ThreadWriter
 
 _LAST_CHUNK = b"0\r\n\r\n"
 _NOTHING = memoryview(b"")
 
 
-def writer_for(
-    environ: WSGIEnvironment, reader: StreamReader, times: WritingTimes, place: Place
-) -> StreamWriter:
-    """The loop's writer where the connection can be lent to it, else the request's own thread.
+def writer_for(environ: WSGIEnvironment, reading: Reading) -> StreamWriter:
+    """The loop's writer where the connection can be handed off, else the request's own thread.
 
     Under TLS, in HTTP/1.0 and HTTP/2 and to a HEAD request, what goes over the wire is not a
     plain chunked body; and the kill switch means that threads do the work.
     """
-    connection = connection_of(environ)
+    connection = reading.connection
     if (
-        isinstance(connection, LendableSocket)
+        isinstance(connection, HandoffSocket)
         and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
         and environ["REQUEST_METHOD"] != "HEAD"
         and AsyncConfig.is_async_enabled()
     ):
-        return LoopWriter(reader, times, place, connection)
-    return ThreadWriter(reader, times, place, connection)
+        return LoopWriter(reading, connection)
+    return ThreadWriter(reading)
 
 
 class LoopWriter:
-    """Writes one stream's events to its client's connection, on the resident loop.
+    """Writes one client's reading to its connection, on the resident loop.
 
-    What a slow client does not take is kept, and nothing more is read from the stream until it has
-    taken it: so that is one write's worth. One that takes nothing is cut at the send timeout.
+    What a slow client does not take is kept, and no more events are taken until it has: so that is
+    one write's worth. A client that takes nothing is cut off at the send timeout.
 
     Args:
-        reader: its place in the stream.
-        times: when to write.
-        place: given back at the end.
+        reading: closed at the end.
         connection: the client's, of an HTTP/1.1 request.
     """
 
-    def __init__(
-        self,
-        reader: StreamReader,
-        times: WritingTimes,
-        place: Place,
-        connection: LendableSocket,
-    ) -> None:
-        self._reader = reader
-        self._times = times
-        self._place: Place | None = place
+    def __init__(self, reading: Reading, connection: HandoffSocket) -> None:
+        self._reading = reading
+        self._reader = reading.reader
+        self._times = reading.times
+        self._format = reading.format
         self._connection = connection
         self._has_head = False
-        self._is_lent = False
-        self._give_back: GiveBack | None = None
+        self._is_handed_off = False
+        self._hand_back: HandBack | None = None
         # From here on, the loop's.
         self._unsent = _NOTHING
         self._is_last = False
@@ -86,35 +73,29 @@ class LoopWriter:
     def __next__(self) -> bytes:
         if not self._has_head:
             self._has_head = True
-            return b""  # makes the server write the head
-        self._connection.lend(self)
-        self._is_lent = True
-        raise LentError
+            return self._reading.written  # makes the server write the head, also if it is empty
+        self._connection.hand_off(self)
+        self._is_handed_off = True
+        raise HandedOff
 
     def close(self) -> None:
-        """The server is done with the response; a stream that has been lent goes on. Idempotent."""
-        if not self._is_lent:
-            self._leave()
+        """The server is done with the response; one that is handed off goes on. Idempotent."""
+        if not self._is_handed_off:
+            self._reading.close()
 
-    def begin(self, give_back: GiveBack) -> None:
-        """Write the stream; see `Borrower`.
+    def begin(self, hand_back: HandBack) -> None:
+        """Write the stream; see `Receiver`.
 
         Raises:
-            ClosedError: the loop has been closed; so nothing is lent.
-            RuntimeError: it is being closed in this moment.
+            ClosedError: the loop is closed; so nothing is handed off.
+            RuntimeError: it is being closed at this moment.
         """
-        self._give_back = give_back
+        self._hand_back = hand_back
         try:
             get_loop_thread().loop.call_soon_threadsafe(self._begin)
         except BaseException:
-            self._leave()
+            self._reading.close()
             raise
-
-    def _leave(self) -> None:
-        self._reader.close()
-        place, self._place = self._place, None
-        if place is not None:
-            place.leave()
 
     # The loop's side.
 
@@ -122,7 +103,7 @@ class LoopWriter:
         self._loop = asyncio.get_running_loop()
         try:
             self._connection.settimeout(0.0)
-            self._loop.add_reader(self._connection.fileno(), self._look)
+            self._loop.add_reader(self._connection.fileno(), self._check_client)
         except (OSError, ValueError):  # closed meanwhile
             self._end(is_whole=False)
             return
@@ -130,21 +111,21 @@ class LoopWriter:
         self._watch(self._times.heartbeat_s)
         self._flush()
 
-    def _look(self) -> None:
+    def _check_client(self) -> None:
         """The client has sent something: its end, or a next request, which has to wait."""
         try:
-            has_left = not self._connection.recv(1, socket.MSG_PEEK)
+            has_gone = not self._connection.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return
         except OSError:
-            has_left = True
-        if has_left:
+            has_gone = True
+        if has_gone:
             self._end(is_whole=False)
         else:  # it would stay readable for ever
             self._loop.remove_reader(self._connection.fileno())
 
     def _wake(self) -> None:
-        """There are events, says whoever added them."""
+        """Called by whoever adds events."""
         if get_loop_thread().is_current():
             self._gather()
         else:
@@ -153,7 +134,7 @@ class LoopWriter:
     def _gather(self) -> None:
         """What comes until the next flush goes out in one write; after a pause, that is at once."""
         self._waits_for_event = False
-        if self._give_back is not None and self._flushing is None:
+        if self._hand_back is not None and self._flushing is None:
             self._flushing = self._loop.call_at(self._flush_at, self._flush)
 
     def _flush(self) -> None:
@@ -165,17 +146,19 @@ class LoopWriter:
             events = self._reader.poll(self._wake)
         except StreamGapError as gap:  # too slow: what it missed cannot be made up for
             self._is_last = True
-            self._send(sse.gap_body(first, gap))
+            self._send(self._format.gap(first, gap))
             return
         if events is None:
             self._waits_for_event = True
         else:
             self._is_last = self._reader.has_ended
-            self._send(sse.body(first, events, is_last=self._is_last))
+            self._send(self._format.encode(first, events, is_last=self._is_last))
 
     def _send(self, body: bytes) -> None:
-        end = _LAST_CHUNK if self._is_last else b""
-        self._unsent = memoryview(b"%X\r\n%b\r\n%b" % (len(body), body, end))
+        chunk = b"%X\r\n%b\r\n" % (len(body), body) if body else b""
+        if self._is_last and not self._format.is_cut:
+            chunk += _LAST_CHUNK
+        self._unsent = memoryview(chunk)
         if not self._write():
             self._heard_at = self._loop.time()
             self._loop.add_writer(self._connection.fileno(), self._write_on)
@@ -188,28 +171,29 @@ class LoopWriter:
 
     def _write(self) -> bool:
         """Send what there is; whether nothing of it is left to be sent."""
-        try:
-            sent = self._connection.send(self._unsent)
-        except BlockingIOError:
-            return False
-        except OSError:
-            self._end(is_whole=False)
-            return True
-        self._heard_at = self._loop.time()
-        if sent < len(self._unsent):
-            self._unsent = self._unsent[sent:]
-            return False
-        self._unsent = _NOTHING
+        if self._unsent:
+            try:
+                sent = self._connection.send(self._unsent)
+            except BlockingIOError:
+                return False
+            except OSError:
+                self._end(is_whole=False)
+                return True
+            self._heard_at = self._loop.time()
+            if sent < len(self._unsent):
+                self._unsent = self._unsent[sent:]
+                return False
+            self._unsent = _NOTHING
+            self._flush_at = self._heard_at + self._times.flush_s
         if self._is_last:
-            self._end(is_whole=True)
+            self._end(is_whole=not self._format.is_cut)
             return True
-        self._flush_at = self._heard_at + self._times.flush_s
         if not self._waits_for_event:
             self._gather()
         return True
 
     def _watch(self, within_s: float) -> None:
-        """Look in so many seconds whether anything has been taken meanwhile."""
+        """Check in so many seconds whether anything has been taken meanwhile."""
         if self._silence is not None:
             self._silence.cancel()
         self._silence = self._loop.call_later(within_s, self._break_silence)
@@ -223,11 +207,12 @@ class LoopWriter:
             self._end(is_whole=False)
         else:
             self._watch(self._times.heartbeat_s)
-            self._send(sse.HEARTBEAT)
+            if self._format.heartbeat:
+                self._send(self._format.heartbeat)
 
     def _end(self, *, is_whole: bool) -> None:
-        give_back, self._give_back = self._give_back, None
-        if give_back is None:
+        hand_back, self._hand_back = self._hand_back, None
+        if hand_back is None:
             return
         for timer in (self._flushing, self._silence):
             if timer is not None:
@@ -236,5 +221,5 @@ class LoopWriter:
         if number >= 0:
             self._loop.remove_reader(number)
             self._loop.remove_writer(number)
-        self._leave()
-        give_back(is_whole)
+        self._reading.close()
+        hand_back(is_whole)

@@ -6,98 +6,97 @@ import time
 import pytest
 
 from xwe.errors import ClosedError, StreamGapError
-from xwe.streams.live_stream import EVENT_OVERHEAD_BYTES, LiveStream
+from xwe.streams.event_log import EVENT_OVERHEAD_BYTES, EventLog, EventReader
 
 SOON_S = 60.0
 
 
-def stream_of(*events: bytes, **options) -> LiveStream:
-    stream = LiveStream("id", "owner", **options)
-    for event in events:
-        stream.append(event)
-    return stream
+def log_of(*events: bytes, **options) -> EventLog:
+    log = EventLog(**options)
+    log.extend(events)
+    return log
 
 
-def until_somebody_waits(stream):
+def until_somebody_waits(log):
     ends_at = time.monotonic() + SOON_S
-    while not stream._wakes:
+    while not log._wakes:
         assert time.monotonic() < ends_at
         time.sleep(0.001)
 
 
 def test_a_reader_takes_all_there_is_at_once_and_then_the_end():
-    stream = stream_of(b"a", b"b")
-    stream.finish()
-    reader = stream.join()
+    log = log_of(b"a", b"b")
+    log.finish()
+    reader = EventReader(log)
     assert reader.drain() == [b"a", b"b"]
     assert reader.has_ended
     assert reader.drain() == []
 
 
 def test_a_reader_joins_after_the_number_it_saw():
-    reader = stream_of(b"a", b"b", b"c").join(after=2)
+    reader = EventReader(log_of(b"a", b"b", b"c"), 2)
     assert reader.drain() == [b"c"]
     assert reader.number == 3
     assert not reader.has_ended
 
 
 def test_a_reader_that_waits_is_woken_by_the_next_event():
-    stream = stream_of()
-    reader, taken = stream.join(), []
+    log = log_of()
+    reader, taken = EventReader(log), []
     woken = threading.Thread(target=lambda: taken.append(reader.drain(SOON_S)))
     woken.start()
-    until_somebody_waits(stream)
-    stream.append(b"a")
+    until_somebody_waits(log)
+    log.extend([b"a"])
     woken.join(SOON_S)
     assert taken == [[b"a"]]
 
 
 def test_a_reader_that_waits_hears_of_the_end():
-    stream = stream_of()
-    reader = stream.join()
+    log = log_of()
+    reader = EventReader(log)
     ended = threading.Thread(target=reader.drain)
     ended.start()
-    until_somebody_waits(stream)
-    stream.finish()
+    until_somebody_waits(log)
+    log.finish()
     ended.join(SOON_S)
     assert not ended.is_alive()
 
 
 def test_a_wait_that_ends_in_time_leaves_nothing_behind():
-    stream = stream_of()
-    reader = stream.join()
+    log = log_of()
+    reader = EventReader(log)
     for _ in range(3):
         with pytest.raises(TimeoutError):
             reader.drain(0.001)
-    assert stream._wakes == []
-    stream.append(b"a")
+    assert log._wakes == []
+    log.extend([b"a"])
     assert reader.drain(0) == [b"a"]
 
 
 def test_a_poll_is_answered_by_one_call_for_the_next_events():
-    stream = stream_of()
-    reader, calls = stream.join(), []
+    log = log_of()
+    reader, calls = EventReader(log), []
     assert reader.poll(lambda: calls.append("woken")) is None
-    stream.append(b"a")
-    stream.append(b"b")
+    log.extend([b"a"])
+    log.extend([b"b"])
     assert calls == ["woken"]
     assert reader.poll(lambda: calls.append("again")) == [b"a", b"b"]
     assert calls == ["woken"]
 
 
 def test_a_reader_that_leaves_is_not_called_any_more():
-    stream = stream_of()
-    reader, calls = stream.join(), []
+    log = log_of()
+    reader, calls = EventReader(log), []
     reader.poll(lambda: calls.append("woken"))
     reader.close()
-    stream.append(b"a")
+    log.extend([b"a"])
     assert calls == []
 
 
 def test_readers_are_counted_once_each():
     counts = []
-    stream = stream_of(on_readers=lambda stream: counts.append(stream.readers))
-    one, other = stream.join(), stream.join()
+    log = log_of(on_readers=lambda: counts.append(log.readers))
+    one, other = EventReader(log), EventReader(log)
     one.close()
     one.close()
     other.close()
@@ -106,51 +105,72 @@ def test_readers_are_counted_once_each():
 
 def test_memory_is_bounded_and_those_who_come_too_late_are_told():
     size = 100 + EVENT_OVERHEAD_BYTES
-    stream = stream_of(max_bytes=10 * size)
-    slow = stream.join()
+    log = log_of(max_bytes=10 * size)
+    slow = EventReader(log)
     for _ in range(25):
-        stream.append(b"x" * 100)
-        assert stream.kept_bytes <= 10 * size
+        log.extend([b"x" * 100])
+        assert log.kept_bytes <= 10 * size
     with pytest.raises(StreamGapError):
-        stream.join(after=0)
+        EventReader(log, 0)
     with pytest.raises(StreamGapError):
         slow.drain()
-    kept = stream.last_number - stream.kept_bytes // size
-    assert len(stream.join(after=kept).drain()) == 25 - kept
+    kept = log.last_number - log.kept_bytes // size
+    assert len(EventReader(log, kept).drain()) == 25 - kept
 
 
 def test_an_event_larger_than_the_bound_is_still_delivered():
-    assert stream_of(b"x" * 1000, max_bytes=10).join().drain() == [b"x" * 1000]
+    assert EventReader(log_of(b"x" * 1000, max_bytes=10)).drain() == [b"x" * 1000]
 
 
 def test_a_number_that_was_never_reached_is_a_gap():
     with pytest.raises(StreamGapError):
-        stream_of(b"a").join(after=2)
+        EventReader(log_of(b"a"), 2)
+
+
+def test_a_reader_of_new_events_only_sees_none_of_the_old_ones():
+    log = log_of(b"old")
+    reader = EventReader(log, None)
+    log.extend([b"new", b"newer"])
+    assert reader.drain() == [b"new", b"newer"]
+    assert reader.number == 3
+
+
+def test_who_waits_for_the_end_alone_is_not_woken_before_it():
+    log, ended = log_of(), []
+    waiting = threading.Thread(target=lambda: ended.append(log.wait_for_finish(SOON_S)))
+    waiting.start()
+    log.extend([b"a"])
+    assert log.wait_for_finish(0.001) is False
+    assert ended == []
+    log.finish()
+    waiting.join(SOON_S)
+    assert ended == [True]
+    assert log.wait_for_finish(0) is True
 
 
 def test_nothing_follows_the_end():
-    stream = stream_of()
-    stream.finish()
+    log = log_of()
+    log.finish()
     with pytest.raises(ClosedError):
-        stream.append(b"late")
+        log.extend([b"late"])
 
 
 def test_a_reader_that_takes_nothing_delays_neither_the_writer_nor_the_others():
     """The slow one never drains; the quick one sees every event as it comes."""
-    stream = stream_of()
-    stream.join()
-    quick = stream.join()
+    log = log_of()
+    EventReader(log)
+    quick = EventReader(log)
     for number in range(1000):
-        stream.append(b"%d" % number)
+        log.extend([b"%d" % number])
         assert quick.drain(5) == [b"%d" % number]
 
 
 def test_many_readers_and_a_writer_at_once_see_the_same_events_in_order():
-    stream, expected = stream_of(), [b"%d" % number for number in range(500)]
+    log, expected = log_of(), [b"%d" % number for number in range(500)]
     barrier, seen = threading.Barrier(17), []
 
     def read():
-        reader, taken = stream.join(), []
+        reader, taken = EventReader(log), []
         barrier.wait(SOON_S)
         while events := reader.drain(SOON_S):
             taken += events
@@ -162,9 +182,9 @@ def test_many_readers_and_a_writer_at_once_see_the_same_events_in_order():
         thread.start()
     barrier.wait(SOON_S)
     for event in expected:
-        stream.append(event)
-    stream.finish()
+        log.extend([event])
+    log.finish()
     for thread in readers:
         thread.join(SOON_S)
     assert seen == [expected] * 16
-    assert stream.readers == 0
+    assert log.readers == 0

@@ -1,36 +1,38 @@
-"""Places for those who read live answers: a bound for all together, and a share for each user."""
+"""Slots for those who read answers: a bound for all together, and a share for each user."""
 
 import threading
 from collections import Counter
 
 from xwe.core.concurrency.admission import Admission, AdmissionStats
 from xwe.errors import LimitExceededError
-from xwe.streams.live_streams import NOBODY
+from xwe.streams.answers import NOBODY
 
-# As many as a browser has tabs. A place is an open answer, a watched task or a WebSocket.
+# As many as a browser has tabs. A slot is an open answer, a watched task or a WebSocket.
 READERS_EACH = 32
 
-# Which of a user's readers leaves next is not known.
+# Nobody knows which of a user's readers leaves next.
 OWN_RETRY_AFTER_S = 5.0
 
 
-class Place:
-    """One reader's; `leave` gives it back, once."""
+class ReaderSlot:
+    """One reader's slot."""
 
-    def __init__(self, places: "StreamPlaces", owner: str) -> None:
-        self._places = places
+    def __init__(self, slots: "ReaderSlots", owner: str) -> None:
+        self._slots: ReaderSlots | None = slots
         self._owner = owner
 
     def leave(self) -> None:
-        """Give it back. From any thread."""
-        self._places.take_back(self._owner)
+        """Give it back. Idempotent; from any thread, one at a time."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.take_back(self._owner)
 
 
-class StreamPlaces:
-    """The places of this process. Thread-safe.
+class ReaderSlots:
+    """The slots of this process. Thread-safe.
 
     Args:
-        all_together: how many there are.
+        all_together: the number of them.
         each: how many of them one user may have. Those who are not signed in have no share of
             their own: they are one owner, and would keep each other out.
     """
@@ -41,8 +43,8 @@ class StreamPlaces:
         self._guard = threading.Lock()
         self._taken: Counter[str] = Counter()
 
-    def take(self, owner: str) -> Place:
-        """A place for a reader; `owner` is `stream_owner()`'s word.
+    def take(self, owner: str) -> ReaderSlot:
+        """A slot for a reader of the owner's, as `stream_owner()` names them.
 
         Raises:
             LimitExceededError: the user has as many as may.
@@ -52,14 +54,14 @@ class StreamPlaces:
         try:
             self._admission.enter_blocking(0)
         except BaseException:
-            self._forget(owner)
+            self._uncount(owner)
             raise
-        return Place(self, owner)
+        return ReaderSlot(self, owner)
 
     def take_back(self, owner: str) -> None:
-        """Have a place of the owner's back; for `Place.leave`."""
-        # In this order, so that who hears of the freed place has a share again.
-        self._forget(owner)
+        """Have a slot of the owner's back; for `ReaderSlot.leave`."""
+        # In this order, so that who hears of the free slot has a share again.
+        self._uncount(owner)
         self._admission.leave()
 
     def stats(self) -> AdmissionStats:
@@ -78,7 +80,7 @@ class StreamPlaces:
                 )
             self._taken[owner] = taken + 1
 
-    def _forget(self, owner: str) -> None:
+    def _uncount(self, owner: str) -> None:
         if owner == NOBODY:
             return
         with self._guard:
