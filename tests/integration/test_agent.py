@@ -86,6 +86,30 @@ def test_calls_are_understood_however_they_are_sent(model, agent, shape, argumen
         check_conversation(request.body["messages"])
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("transport_name", ["aiohttp"])
+def test_a_call_has_one_id_everywhere_whatever_the_provider_sends(model, client, shape):
+    model(tool_call_shape=shape)
+    with client.stream("?", tools=[weather.on_wire()]) as stream:
+        pieces = [piece for delta in stream for piece in delta.tool_calls]
+    calls = stream.completion.tool_calls
+    assert [piece.id for piece in pieces if piece.id] == [call.id for call in calls]
+    assert [piece.name for piece in pieces if piece.name] == ["weather", "food", "ping"]
+    ended = {piece.index: piece.call for piece in pieces if piece.call}
+    assert [ended.get(index, call) for index, call in enumerate(calls)] == list(calls)
+    assert [call.value for call in calls] == [call["arguments"] or {} for call in CALLS]
+
+
+@pytest.mark.parametrize("transport_name", ["aiohttp"])
+def test_the_ids_that_a_reader_is_told_are_those_that_are_sent_back(model, agent):
+    server = model(tool_call_shape="no_id")
+    told = [e.call_id for e in agent.run("?", mode="sync") if isinstance(e, events.CallReady)]
+    messages = server.requests[-1].body["messages"]
+    sent = [call["id"] for message in messages for call in message.get("tool_calls") or ()]
+    assert sorted(told) == sorted(sent)
+    assert sent == [m["tool_call_id"] for m in messages if m["role"] == "tool"]
+
+
 @pytest.mark.parametrize("mode", ["sync", "non_preemptive", "preemptive"])
 def test_each_transport_runs_each_mode(model, agent, mode):
     model()
@@ -133,7 +157,7 @@ def test_a_call_that_is_cut_by_the_length_is_not_run(model, agent):
 
 
 @pytest.mark.parametrize("transport_name", ["aiohttp", "openai"])
-def test_preempted_turns_leave_no_request_behind(model, agent, mock_server):
+def test_preempted_turns_leave_no_request_behind(model, client, mock_server):
     model()
     mock_server.script_by_kind(
         offers_tools=Behaviour(tool_calls=CALLS[:1]),
@@ -150,7 +174,7 @@ def test_preempted_turns_leave_no_request_behind(model, agent, mock_server):
         await asyncio.to_thread(mock_server.wait_until, bridges)
         return city
 
-    patient = Agent(agent._client, [slow])
+    patient = Agent(client, [slow])
 
     async def turns():
         async def one():

@@ -83,6 +83,18 @@ def test_a_turn_tells_everything_in_the_conventions_order(server, model):
     assert 0 < timing["ttft"] <= timing["firstGrounded"] <= timing["total"]
 
 
+def test_arguments_that_json_encoders_refuse_are_shown_as_text(server, model, mock_server):
+    model()
+    arguments = [f'{{"expression": {10**30}}}', '{"expression": ' + "[" * 300 + "]" * 300 + "}"]
+    calls = [{"name": "calculate", "arguments": text, "id": text[-9:]} for text in arguments]
+    mock_server.script_by_kind(
+        offers_tools=Behaviour(tool_calls=calls), has_tool_results=Behaviour(text="So.")
+    )
+    events = turn(server, mode="sync")
+    assert text_of(events) == "So."
+    assert [e["input"] for _, e in events if e["type"] == "tool-input-available"] == arguments
+
+
 def test_marks_tell_when_each_step_and_tool_began_and_ended(server, model):
     model()
     marks = data_of(turn(server, mode="sync"), "data-mark")

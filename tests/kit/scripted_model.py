@@ -27,9 +27,7 @@ class Reply:
                 elif isinstance(step, Exception):
                     raise step
                 else:
-                    delta = Delta(text=step) if isinstance(step, str) else step
-                    assembly.add(delta)
-                    yield delta
+                    yield assembly.add(Delta(text=step) if isinstance(step, str) else step)
         finally:
             self.closed.set()
 

@@ -146,7 +146,7 @@ class ReplyEncoder:
                 *self._end_part(),
                 ui_messages.FINISH_STEP,
                 ui_messages.event("data-timing", data=_timing(completion), transient=True),
-                ui_messages.event("finish", messageMetadata=_metadata(completion)),
+                ui_messages.finish(completion.finish_reason, completion.usage),
             ]
         end = self._end_part() if outcome.kind == "failed" else []
         return [*end, *ui_messages.closing(outcome)]
@@ -205,18 +205,4 @@ def _timing(completion: Completion) -> Mapping[str, Any]:
             max(0.0, timings.total_s - timings.queue_s - timings.upstream_s) * 1000, 2
         ),
         "total": round(timings.total_s * 1000, 2),
-    }
-
-
-def _metadata(completion: Completion) -> Mapping[str, Any]:
-    usage = completion.usage
-    return {
-        "finishReason": completion.finish_reason,
-        "usage": None
-        if usage is None
-        else {
-            "promptTokens": usage.prompt_tokens,
-            "completionTokens": usage.completion_tokens,
-            "totalTokens": usage.total_tokens,
-        },
     }

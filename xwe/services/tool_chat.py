@@ -1,4 +1,4 @@
-"""A turn with tools as an answer: the engine's events in the UI Message Stream convention."""
+"""A turn with tools as an answer: its events, encoded as a UI Message Stream."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from xwe.core.nlp.completion import Message, Usage
+from xwe.core.nlp.completion import Message
 from xwe.core.nlp.tools import events
 from xwe.core.nlp.tools.agent import Agent
 from xwe.core.nlp.tools.policy import Awaiting, Mode
@@ -16,7 +16,7 @@ from xwe.streams.answer import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnRequest:
-    """What is asked of an agent; see `Agent.run_async`."""
+    """A request to an agent; see `Agent.run_async`."""
 
     messages: Sequence[Message]
     mode: Mode
@@ -112,15 +112,12 @@ def _call_arguments(event: events.CallArguments) -> Messages:
 
 
 def _call_ready(event: events.CallReady) -> Messages:
-    return [
-        ui_messages.event(
-            "tool-input-available",
-            toolCallId=event.call_id,
-            toolName=event.tool,
-            input=orjson.loads(event.arguments or "{}"),
-        ),
-        _mark("call-ready", event.at_s, callId=event.call_id, tool=event.tool),
-    ]
+    ready = {"toolCallId": event.call_id, "toolName": event.tool}
+    try:
+        message = ui_messages.event("tool-input-available", **ready, input=event.value)
+    except orjson.JSONEncodeError:  # a number beyond 64 bits, or too many levels
+        message = ui_messages.event("tool-input-available", **ready, input=event.arguments)
+    return [message, _mark("call-ready", event.at_s, callId=event.call_id, tool=event.tool)]
 
 
 def _call_started(event: events.CallStarted) -> Messages:
@@ -166,21 +163,10 @@ def _turn_ended(event: events.TurnEnded) -> Messages:
         "total": _ms(timing.total_s),
         "wastedTokens": timing.wasted_tokens,
     }
-    metadata = {"finishReason": event.finish_reason, "usage": _described(event.usage)}
     return [
         ui_messages.event("data-timing", data=data, transient=True),
-        ui_messages.event("finish", messageMetadata=metadata),
+        ui_messages.finish(event.finish_reason, event.usage),
     ]
-
-
-def _described(usage: Usage | None) -> Mapping[str, int] | None:
-    if usage is None:
-        return None
-    return {
-        "promptTokens": usage.prompt_tokens,
-        "completionTokens": usage.completion_tokens,
-        "totalTokens": usage.total_tokens,
-    }
 
 
 _ENCODERS: Mapping[type, Callable[[Any], Messages]] = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from xwe.core.nlp.completion import Usage
 from xwe.errors import XweError
 from xwe.streams.answer import Outcome
 
@@ -40,6 +41,16 @@ def delta(kind: str, part_id: str, text: str) -> bytes:
         part_id.encode(),
         orjson.dumps(text),
     )
+
+
+def finish(reason: str | None, usage: Usage | None) -> bytes:
+    """The last event of an answer that reached its end."""
+    counts = usage and {
+        "promptTokens": usage.prompt_tokens,
+        "completionTokens": usage.completion_tokens,
+        "totalTokens": usage.total_tokens,
+    }
+    return event("finish", messageMetadata={"finishReason": reason, "usage": counts})
 
 
 def error(failure: XweError) -> bytes:

@@ -1,26 +1,18 @@
-"""A whole reply put together from its pieces."""
+"""A whole reply put together from its deltas."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from xwe.core.nlp.call_grouping import CallGrouping, GroupedCall
-from xwe.core.nlp.completion import (
-    Completion,
-    Delta,
-    Message,
-    Timings,
-    ToolCall,
-    ToolCallDelta,
-    Usage,
-)
+from xwe.core.nlp.completion import Completion, Delta, Message, Timings, ToolCallDelta, Usage
+from xwe.core.nlp.streamed_calls import StreamedCalls
 
 
 class ReplyAssembly:
     """Collects deltas; `completion()` is the reply so far, at any moment.
 
     Attributes:
-        usage: what the provider counted, once it has said so.
-        timings: of the call, once it has ended.
+        usage: the provider's token counts; None until it has sent them.
+        timings: of the call; None until it has ended.
     """
 
     def __init__(self, model: str = "") -> None:
@@ -29,29 +21,27 @@ class ReplyAssembly:
         self._model = model
         self._texts: list[str] = []
         self._finish_reason: str | None = None
-        self._grouping = CallGrouping()
-        self._arguments: dict[GroupedCall, list[str]] = {}
+        self._calls = StreamedCalls()
         self._extra: dict[str, Any] = {}
 
-    def add(self, delta: Delta) -> None:
-        """Take the next piece in."""
+    def add(self, delta: Delta) -> Delta:
+        """Add the next delta; the same, with its tool calls told apart (see `ToolCallDelta`)."""
         if delta.text:
             self._texts.append(delta.text)
         if delta.finish_reason is not None:
             self._finish_reason = delta.finish_reason
         if delta.usage is not None:
             self.usage = delta.usage
-        for piece in delta.tool_calls:
-            self._add_call(piece)
         if delta.extra:
             self._add_extra(delta.extra)
-
-    def _add_call(self, piece: ToolCallDelta) -> None:
-        call = self._grouping.call_of(piece)
-        grown = call.take(piece.arguments)
-        # As the model wrote them, whether or not they are what they should be; but only once.
-        written = grown if call.scanner.is_closed else piece.arguments
-        self._arguments.setdefault(call, []).append(written)
+        if not delta.tool_calls:
+            return delta
+        pieces: tuple[ToolCallDelta, ...] = ()
+        for piece in delta.tool_calls:
+            pieces += self._calls.add(piece)
+        if pieces == delta.tool_calls:
+            return delta
+        return Delta(delta.text, pieces, delta.finish_reason, delta.usage, delta.extra)
 
     def _add_extra(self, extra: Mapping[str, Any]) -> None:
         for name, value in extra.items():
@@ -69,21 +59,11 @@ class ReplyAssembly:
     def completion(self) -> Completion:
         """The reply so far; its `finish_reason` is None until it is whole."""
         text = self.text
-        calls = tuple(
-            ToolCall(call.call_id, call.name, "".join(self._arguments[call]))
-            for call in self._grouping.calls
-        )
+        calls = tuple(call.as_call() for call in self._calls.calls)
         message: Message = {"role": "assistant", "content": text, **self._extra}
         if calls:
             message["content"] = text or None
-            message["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": call.arguments},
-                }
-                for call in calls
-            ]
+            message["tool_calls"] = [call.on_wire() for call in calls]
         return Completion(
             text, self._finish_reason, self.usage, calls, self._model, message, self.timings
         )

@@ -298,11 +298,9 @@ class CallPath:
             source, delta = await self._first_delta(request, call)
             began = time.monotonic()
             try:
-                assembly.add(delta)
-                yield delta
+                yield assembly.add(delta)
                 async for delta in source:
-                    assembly.add(delta)
-                    yield delta
+                    yield assembly.add(delta)
             except ProviderError as error:
                 self.guards.breaker.fail(error)
                 raise

@@ -1,6 +1,6 @@
-"""The values of a model call: what is asked, what comes back, in whole and in pieces.
+"""The values of a model call: the request, the reply, and the pieces of a streamed reply.
 
-All are frozen: they cross threads. Times are in seconds.
+All of them are frozen, since they cross threads. Times are in seconds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,17 +13,17 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRequest:
-    """One question to the model.
+    """One request to the model.
 
     Attributes:
         messages: the conversation, oldest first.
-        model: the provider's name of the model.
+        model: the provider's name for the model.
         temperature: 0 to 2; None leaves it to the provider.
         max_tokens: the longest reply, in tokens; None leaves it to the provider.
         tools: tool descriptions in the wire's shape.
         tool_choice: "auto", "none", "required" or the wire's object.
-        response_format: the wire's object, as for JSON replies.
-        extra: further fields of the body; they win over the ones above.
+        response_format: the wire's object, for JSON replies.
+        extra: more fields of the body; they override the ones above.
     """
 
     messages: Sequence[Message]
@@ -41,8 +41,8 @@ class TimeLimits:
     """How long one attempt may take, in seconds.
 
     Attributes:
-        connect_s: until the connection stands.
-        first_token_s: from the request until the first byte of the reply's body (streamed) or its
+        connect_s: until the connection is open.
+        first_token_s: from the request to the first byte of the reply's body (streamed) or to its
             headers (not streamed).
         idle_s: between two pieces of a stream.
         total_s: the attempt as a whole.
@@ -56,20 +56,49 @@ class TimeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the provider counted, in tokens."""
+    """The provider's token counts."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
 
 
+def usage_fields(usage: Usage | None) -> dict[str, int] | None:
+    """The counts as a JSON object with the protocol's names; None where there are none."""
+    if usage is None:
+        return None
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A whole tool call; `arguments` is JSON text as the model wrote it."""
+    """A whole tool call.
+
+    Attributes:
+        id: the provider's, or a generated one.
+        name: of the tool.
+        arguments: JSON text as the model wrote it; "" for none.
+        value: the arguments, parsed: {} for none; None where they are not a JSON object.
+        fault: what is wrong with the arguments, in a sentence for the model; "" if nothing is.
+    """
 
     id: str
     name: str
     arguments: str
+    value: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    fault: str = field(default="", compare=False, repr=False)
+
+    def on_wire(self) -> dict[str, Any]:
+        """The call as an assistant's message holds it."""
+        return {
+            "id": self.id,
+            "type": "function",
+            "function": {"name": self.name, "arguments": self.arguments},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +106,11 @@ class Timings:
     """Where a call's time went.
 
     Attributes:
-        queue_s: waiting for a place (admission and rate limit).
-        upstream_s: in the provider's hands, all attempts together.
-        first_token_s: from the call to the first piece; None when not streamed.
+        queue_s: waiting for admission and for the rate limit.
+        upstream_s: waiting for the provider, in all attempts together.
+        first_token_s: from the call to the first delta; None when not streamed.
         total_s: the call as a whole.
-        attempts: how often the provider was asked; 0 when the answer was cached.
+        attempts: requests sent to the provider; 0 when the answer was cached.
     """
 
     queue_s: float = 0.0
@@ -95,7 +124,7 @@ class Timings:
 class Completion:
     """A whole reply.
 
-    `message` is the assistant's message as it came, with fields we do not know
+    `message` is the assistant's message as it came, including fields that we do not know
     (`reasoning_content`), so that it can be sent back unchanged.
     """
 
@@ -110,17 +139,31 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A piece of a tool call; whatever the provider left out is None."""
+    """A piece of a tool call.
+
+    A transport yields what the provider sent; whatever it left out is None. A client's stream
+    yields the protocol's own form, whatever the provider's habits: `index` numbers the reply's
+    calls from 0, `id` and `name` come once, with the first piece, and nothing follows the closing
+    brace.
+
+    Attributes:
+        index: which call of the reply.
+        id: of the call.
+        name: of the tool.
+        arguments: a piece of the JSON text.
+        call: the whole call, on the piece that ends it; never set by a transport.
+    """
 
     index: int | None = None
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+    call: ToolCall | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of a streamed reply; `extra` holds the delta's fields that we do not know."""
+    """A piece of a streamed reply; `extra` holds the fields of it that we do not know."""
 
     text: str = ""
     tool_calls: tuple[ToolCallDelta, ...] = ()

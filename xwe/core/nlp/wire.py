@@ -1,7 +1,8 @@
 """The chat completions protocol as pure functions: requests to bytes, bytes to replies.
 
-Providers differ in what they leave out, add and get wrong. What can be understood is taken; what
-cannot is a `ProviderBadReplyError`, whose message tells the shape of the reply, never its text.
+Providers differ in what they leave out, add and get wrong. Whatever can be understood is accepted;
+anything else is a `ProviderBadReplyError`, whose message tells the shape of the reply, never its
+text.
 """
 
 import json
@@ -21,6 +22,7 @@ from xwe.core.nlp.completion import (
     Usage,
 )
 from xwe.core.nlp.provider_errors import error_from_object, error_from_status, title_of
+from xwe.core.nlp.tool_arguments import parse_arguments
 from xwe.errors import InvalidRequestError, ProviderBadReplyError
 
 __all__ = [
@@ -34,13 +36,13 @@ __all__ = [
 ]
 
 MAX_BODY_BYTES = 16 << 20
-"""The longest reply that is taken, whole or streamed."""
+"""The longest reply that is read, whole or streamed."""
 
 DONE = b"[DONE]"
-"""The data of a stream's last event, where there is one."""
+"""The data of a stream's last event; some providers send none."""
 
-# The forgiving parser is some thirty times slower than orjson: only where that stays unnoticed.
-_FORGIVING_BYTES = 1 << 20
+# The lenient parser is about thirty times slower than orjson, so it gets short texts only.
+_LENIENT_BYTES = 1 << 20
 
 _REASON = re.compile(r"[A-Za-z_]{1,40}")
 
@@ -50,12 +52,12 @@ _USUAL_DELTA_FIELDS = frozenset({"role", "content", "tool_calls"})
 def build_payload(request: CompletionRequest, *, stream: bool) -> bytes:
     """The request's body.
 
-    `request.extra` wins over the other fields, and a None in it takes a field out (for servers
-    that refuse `stream_options`); only `stream` itself is not its business.
+    `request.extra` overrides the other fields, and a None in it removes a field (for servers that
+    refuse `stream_options`). It cannot change `stream` itself.
 
     Raises:
-        InvalidRequestError: a value cannot be sent as JSON, or a text is not Unicode (it holds a
-            lone surrogate, which no reply of ours ever does); `field` names the field.
+        InvalidRequestError: a value cannot be sent as JSON, or a text holds a lone surrogate and
+            so is not Unicode; `field` names the field.
     """
     body: dict[str, Any] = {"model": request.model, "messages": request.messages}
     if request.temperature is not None:
@@ -83,15 +85,15 @@ def build_payload(request: CompletionRequest, *, stream: bool) -> bytes:
 
 
 def parse_reply(body: bytes, hidden: Iterable[str] = ()) -> Completion:
-    """A whole reply; of several choices the first one.
+    """Parse a whole reply; of several choices, the first.
 
     Args:
-        body: the reply's.
-        hidden: texts that an error must not show, should the provider echo them.
+        body: of the reply.
+        hidden: texts that an error must not show if the provider echoes them.
 
     Raises:
-        ProviderBadReplyError: it is not the protocol.
-        ProviderError: it is an error object under status 200; whichever error that means.
+        ProviderBadReplyError: the reply does not follow the protocol.
+        ProviderError: the reply is an error object with status 200; the error that it means.
     """
     reply = _load(body)
     if reply.get("error"):
@@ -116,15 +118,15 @@ def parse_reply(body: bytes, hidden: Iterable[str] = ()) -> Completion:
 
 
 def parse_delta(data: bytes, hidden: Iterable[str] = ()) -> Delta | None:
-    """One event's data; None where it brings nothing (a role, a heartbeat, `[DONE]`).
+    """Parse the data of one event; None if nothing is in it (a role, a heartbeat, `[DONE]`).
 
     Args:
-        data: the event's.
+        data: of the event.
         hidden: as for `parse_reply`.
 
     Raises:
-        ProviderBadReplyError: it is not the protocol.
-        ProviderError: it is an error object; whichever error that means.
+        ProviderBadReplyError: the event does not follow the protocol.
+        ProviderError: the event is an error object; the error that it means.
     """
     if data == DONE:
         return None
@@ -132,7 +134,7 @@ def parse_delta(data: bytes, hidden: Iterable[str] = ()) -> Delta | None:
     choices = chunk.get("choices")
     usage = chunk.get("usage")
     if choices and usage is None and "error" not in chunk:
-        # Nearly every event of a real stream is a piece of text and nothing else.
+        # The fast path: nearly every event of a real stream is a piece of text and nothing else.
         choice = _first(choices)
         delta = choice.get("delta")
         if type(delta) is dict and choice.get("finish_reason") is None:
@@ -149,7 +151,7 @@ def parse_delta(data: bytes, hidden: Iterable[str] = ()) -> Delta | None:
 
 
 def delta_from_reply(reply: Completion) -> Delta:
-    """A whole reply as the one piece of a stream, for servers that do not stream."""
+    """A whole reply as a stream's only delta, for servers that do not stream."""
     return Delta(
         text=reply.text,
         tool_calls=tuple(
@@ -162,7 +164,7 @@ def delta_from_reply(reply: Completion) -> Delta:
     )
 
 
-# A frozen dataclass's own constructor takes three times as long, a fifth of an event's whole cost.
+# A frozen dataclass's own constructor takes three times as long, a fifth of an event's cost.
 _new_delta = Delta.__new__
 _set_text, _set_tool_calls, _set_finish_reason, _set_usage, _set_extra = (
     Delta.__dict__[name].__set__
@@ -199,7 +201,7 @@ def _load(data: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
-        value = _load_forgivingly(data, exc)
+        value = _load_leniently(data, exc)
     if type(value) is not dict:
         raise ProviderBadReplyError(
             f"The provider's reply is JSON, but a {type(value).__name__} where an object belongs."
@@ -207,15 +209,15 @@ def _load(data: bytes) -> dict[str, Any]:
     return value
 
 
-def _load_forgivingly(data: bytes, refusal: ValueError) -> Any:
-    """What Python servers (NaN) and UTF-16 servers (half an emoji) send is close enough to JSON."""
-    if len(data) <= _FORGIVING_BYTES and data.lstrip()[:1] == b"{":
+def _load_leniently(data: bytes, refusal: ValueError) -> Any:
+    """Accept what Python servers (NaN) and UTF-16 servers (half an emoji) send instead of JSON."""
+    if len(data) <= _LENIENT_BYTES and data.lstrip()[:1] == b"{":
         try:
             text = json.dumps(json.loads(data.decode("utf-8", "replace")), ensure_ascii=False)
-            # Halves of a pair that met are joined; one that stayed alone becomes U+FFFD.
+            # The two halves of a pair are joined; a lone half becomes U+FFFD.
             return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
         except (ValueError, RecursionError):
-            pass  # the first parser's refusal tells more
+            pass  # the first parser's error says more
     raise ProviderBadReplyError(_shape_of(data)) from refusal
 
 
@@ -249,7 +251,7 @@ def _list(value: object, name: str) -> list[Any]:
 
 
 def _text_of(content: object) -> tuple[str, bool]:
-    """The text, and whether that is all there is (a list may hold parts that are not text)."""
+    """The text, and whether it is all of the content (a list may hold other parts than text)."""
     if content is None:
         return "", True
     if isinstance(content, str):
@@ -282,7 +284,7 @@ def _word(value: object) -> str | None:
 
 
 def _reason(value: object) -> str | None:
-    """Why the reply ended; readers are shown it, so whatever is no plain word is "other"."""
+    """Why the reply ended; "other" for anything but a plain word, since readers are shown it."""
     reason = _word(value)
     return reason if reason is None or _REASON.fullmatch(reason) else "other"
 
@@ -291,8 +293,9 @@ def _tool_call(call: object, position: int) -> ToolCall:
     delta = _tool_call_delta(call)
     if not delta.name:
         raise ProviderBadReplyError("The provider's reply has a tool call without a name.")
-    # Older servers leave the id out; the tool's result needs one to refer to.
-    return ToolCall(delta.id or f"call_{position}", delta.name, delta.arguments)
+    # Older servers leave the id out, but the tool's result must refer to one.
+    call_id = delta.id or f"call_{position}"
+    return ToolCall(call_id, delta.name, delta.arguments, *parse_arguments(delta.arguments))
 
 
 def _tool_call_delta(call: object) -> ToolCallDelta:

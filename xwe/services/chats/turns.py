@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from xwe.core.nlp.completion import Message as PromptMessage
-from xwe.core.nlp.completion import Usage
+from xwe.core.nlp.completion import usage_fields
 from xwe.errors import (
     IdempotencyClashError,
     InvalidRequestError,
@@ -227,7 +227,7 @@ class Turns:
                 status=ending.status,
                 content=ending.text,
                 error_code=None if ending.error is None else ending.error.code,
-                usage=_described(ending.usage),
+                usage=usage_fields(ending.usage),
             )
             messages.fall_back(writing, opened.row, opened.instead_of)
             status = _GENERATION_STATUS.get(ending.status, "failed")
@@ -295,13 +295,3 @@ def _append_answer(
         sender_id=character.id,
         content=content,
     )
-
-
-def _described(usage: Usage | None) -> dict[str, int] | None:
-    if usage is None:
-        return None
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-    }

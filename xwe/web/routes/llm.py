@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from xwe.core.concurrency.bridge import async_route
 from xwe.core.concurrency.gather import gather_with_limit
-from xwe.core.nlp.completion import Completion, Timings, Usage
+from xwe.core.nlp.completion import Completion, Timings, usage_fields
 from xwe.core.nlp.llm_client import LLMClient
 from xwe.services.answers import ReplyEncoder, open_deltas
 from xwe.streams.answer import AnswerReader
@@ -57,7 +57,7 @@ async def chat(asked: schemas.ChatRequest) -> Response:
     payload = {
         "response": completion.text,
         "duration": elapsed_s(request.environ),
-        "usage": _described(completion.usage),
+        "usage": usage_fields(completion.usage),
     }
     return timed(payload, completion.timings)
 
@@ -152,16 +152,6 @@ async def _complete(asked: schemas.ChatRequest) -> Completion:
     return await _client().complete_async(
         asked.messages, temperature=asked.temperature, max_tokens=asked.max_tokens
     )
-
-
-def _described(usage: Usage | None) -> dict[str, int] | None:
-    if usage is None:
-        return None
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-    }
 
 
 def timed(payload: Mapping[str, Any], timings: Timings | None) -> Response:

@@ -1,4 +1,4 @@
-"""An agent: a client with tools, whose turns stream everything that happens in them.
+"""An agent: a client with tools, whose turns are streams of events.
 
 ::
 
@@ -24,21 +24,20 @@ from xwe.core.nlp.completion_stream import AsyncCompletionStream
 from xwe.core.nlp.llm_client import Conversation, LLMClient
 from xwe.core.nlp.tools.conversation import check_conversation
 from xwe.core.nlp.tools.events import AgentEvent
-from xwe.core.nlp.tools.learned import Learned
-from xwe.core.nlp.tools.ledger import OnOutcome
 from xwe.core.nlp.tools.policy import AgentPolicy, Awaiting, Mode
 from xwe.core.nlp.tools.registry import ToolRegistry
+from xwe.core.nlp.tools.timing_estimates import TimingEstimates
 from xwe.core.nlp.tools.tool import AnyTool
-from xwe.core.nlp.tools.turn import turn_events
-from xwe.core.nlp.tools.turn_plan import MayCall, TurnPlan
+from xwe.core.nlp.tools.tool_calls import OnOutcome
+from xwe.core.nlp.tools.turn import MayCall, TurnPlan, turn_events
 from xwe.errors import InvalidRequestError
 
-# Tools that wait for a thread; who comes after them is told so at once.
+# Synchronous tools that may wait for a thread; the next one fails at once.
 TOOL_QUEUE = 1000
 
 
-class SpeakingOptions(TypedDict, total=False):
-    """What can be said about the model's requests; see `CallOptions`."""
+class RequestOptions(TypedDict, total=False):
+    """Options of a turn's requests to the model; see `CallOptions`."""
 
     temperature: float | None
     max_tokens: int | None
@@ -51,12 +50,16 @@ class Agent:
     """Runs turns with tools; thread-safe.
 
     Args:
-        client: to the model, on any transport. A bridge takes a place of its own, so `requests`,
-            with a thread for each request, is for few turns at once; "aiohttp" is for many.
+        client: for the model, on any transport. A bridge is a second request at the same time, so
+            `requests`, with a thread for each request, suits few turns at once, "aiohttp" many.
         tools: functions, `Tool`s or a registry.
-        policy: bounds and manners of its turns.
-        on_outcome: told of a call's id, its tool's name and its outcome in the moment in which it
-            is there, also when nobody reads the turn any more.
+        policy: limits and choices for its turns.
+        on_outcome: called with a call's id, its tool's name and its outcome as soon as there is
+            one, also when nobody reads the turn any more.
+
+    Attributes:
+        tools: the registry; tools may be added to it.
+        estimates: how long the tools and the model take, learned from the agent's turns.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class Agent:
         self._client = client
         self._policy = policy or AgentPolicy()
         self._on_outcome = on_outcome
-        self._learned = Learned()
+        self.estimates = TimingEstimates()
         self._guard = threading.Lock()
         self._executor: BoundedThreadPoolExecutor | None = None
         self._lingering: set[asyncio.Task[None]] = set()
@@ -83,24 +86,25 @@ class Agent:
         mode: Mode = "preemptive",
         awaiting: Awaiting = "all",
         only: Sequence[str] | None = None,
-        **options: Unpack[SpeakingOptions],
+        **options: Unpack[RequestOptions],
     ) -> AsyncGenerator[AgentEvent, None]:
-        """One turn, event by event, until the model has answered with all results.
+        """Run one turn: its events, until the model has answered with all results.
 
-        Closing the generator ends the upstream requests and the tools at once; a tool with side
-        effects may go on for the policy's grace.
+        Closing the generator ends the requests and the tools at once; a tool with side effects may
+        go on for the policy's `leave_grace_s`.
 
         Args:
             messages: a user's message, or the conversation.
             mode: what happens while tools run.
-            awaiting: whether the model is told of results together, or of each as it comes.
+            awaiting: whether the model gets the results together, or each one as it comes.
             only: names of the tools that may be called; None for all.
-            **options: see `SpeakingOptions`.
+            **options: see `RequestOptions`.
 
         Raises:
-            InvalidRequestError: an unknown mode or tool, or a conversation that is not valid.
+            InvalidRequestError: an unknown mode or tool, or an invalid conversation.
             DeadlineExceededError: the turn took longer than the policy allows.
-            XweError: the model could not be asked, or broke off; what came until then stands.
+            XweError: the model could not be asked, or its reply broke off; the events before that
+                are valid.
         """
         return turn_events(self._plan(messages, mode, awaiting, only, options))
 
@@ -111,9 +115,9 @@ class Agent:
         mode: Mode = "preemptive",
         awaiting: Awaiting = "all",
         only: Sequence[str] | None = None,
-        **options: Unpack[SpeakingOptions],
+        **options: Unpack[RequestOptions],
     ) -> Generator[AgentEvent, None, None]:
-        """The twin of `run_async`, read in a thread."""
+        """The twin of `run_async`, for synchronous code."""
         return iterate_in_sync(
             self.run_async(messages, mode=mode, awaiting=awaiting, only=only, **options)
         )
@@ -124,7 +128,7 @@ class Agent:
         mode: Mode,
         awaiting: Awaiting,
         only: Sequence[str] | None,
-        options: SpeakingOptions,
+        options: RequestOptions,
     ) -> TurnPlan:
         _check_choice("mode", mode, Mode)
         _check_choice("await", awaiting, Awaiting)
@@ -132,10 +136,10 @@ class Agent:
             messages = [{"role": "user", "content": messages}]
         check_conversation(messages)
         if not AsyncConfig.is_async_enabled():
-            mode = "sync"  # a model call blocks this thread: nothing can be said meanwhile
+            mode = "sync"  # a model call blocks this thread, so a bridge is impossible
 
         chosen = self.tools.select(only)
-        # Here, in the caller's thread: the first description takes a fifth of a second.
+        # Here, in the caller's thread: the first schema takes a fifth of a second.
         offered = chosen.on_wire()
 
         def ask(
@@ -158,7 +162,7 @@ class Agent:
             awaiting=awaiting,
             policy=self._policy,
             pool=self._pool,
-            learned=self._learned,
+            estimates=self.estimates,
             linger=self._let_linger,
             on_outcome=self._on_outcome,
         )
@@ -172,19 +176,19 @@ class Agent:
             return self._executor
 
     def _let_linger(self, task: asyncio.Task[None], grace_s: float) -> None:
-        """Let a tool go on after its turn, for so long."""
+        """Let a tool go on after its turn, for `grace_s` seconds."""
 
         async def wait() -> None:
             await asyncio.wait({task}, timeout=grace_s)
             task.cancel()
 
-        # Out of the turn's context, and held: the loop itself keeps tasks only weakly.
+        # Outside the turn's context, and referenced: the loop holds tasks only weakly.
         waiting = asyncio.create_task(wait(), context=contextvars.Context())
         self._lingering.add(waiting)
         waiting.add_done_callback(self._lingering.discard)
 
     def close(self) -> None:
-        """Release the tools' threads; tools that run go on to their end. Idempotent."""
+        """Release the tools' threads; running tools go on to their end. Idempotent."""
         with self._guard:
             executor, self._executor = self._executor, None
         if executor is not None:

@@ -1,63 +1,130 @@
-"""The messages of a turn with tools, as pure functions: what the model is told, and when.
+"""The messages of a turn with tools: what the model is told in each request.
 
-Providers refuse a conversation in which a tool call has no answer, or two. So the history is built
-anew for each request from what has happened, and checked before it is sent.
+Providers refuse a conversation in which a tool call has no result, or two. So the messages are
+built anew for each request from what has happened, and checked before they are sent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from xwe.core.nlp.completion import Message
+from xwe.core.nlp.completion import Message, ToolCall
+from xwe.core.nlp.tools.tool_calls import TurnCall
 from xwe.errors import InvalidRequestError
 
 RUNNING = "[running] There is no result yet; it will come. Do not call this again."
 
 
-@dataclass(frozen=True, slots=True)
-class CallText:
-    """A tool call as a conversation shows it; `result` is None while the tool runs."""
+@dataclass(slots=True)
+class CallExchange:
+    """An answer that made calls, the calls, and what was shown after it.
 
-    call_id: str
-    tool: str
-    arguments: str
-    result: str | None = None
+    Attributes:
+        said: the model's message, as it came.
+        calls: the calls that it made.
+        shown: texts, in order.
+        is_told: whether a request has held this exchange.
+        is_bridged: whether it has had its bridge, or needs none.
+    """
+
+    said: Message
+    calls: Sequence[TurnCall]
+    shown: list[str] = field(default_factory=list)
+    is_told: bool = False
+    is_bridged: bool = False
+
+    def messages(self) -> list[Message]:
+        """The exchange as a request holds it: exactly one tool message for each call."""
+        return [
+            _calling_message(self.said, self.calls),
+            *(_result_message(call) for call in self.calls),
+            *_shown_message("\n\n".join(self.shown)),
+        ]
 
 
-def calling_message(said: Message, calls: Sequence[CallText]) -> Message:
-    """The assistant's message that made the calls; fields we do not know stay as they came."""
+class TurnHistory:
+    """The conversation so far.
+
+    Args:
+        messages: before the turn, including the user's last one.
+    """
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._messages = messages
+        self._exchanges: list[CallExchange] = []
+        self._shown_early: list[str] = []
+
+    @property
+    def last(self) -> CallExchange | None:
+        """The newest exchange."""
+        return self._exchanges[-1] if self._exchanges else None
+
+    def add(self, said: Message, calls: Sequence[TurnCall]) -> CallExchange:
+        """Add an answer that makes calls, once it is complete."""
+        exchange = CallExchange(said, calls, self._shown_early)
+        self._shown_early = []
+        self._exchanges.append(exchange)
+        return exchange
+
+    def show(self, text: str) -> None:
+        """Record text that was shown after the last exchange."""
+        if text and self._exchanges:
+            self._exchanges[-1].shown.append(text)
+
+    def show_early(self, text: str) -> None:
+        """Record text that was shown while the model was still writing its calls."""
+        if text:
+            self._shown_early.append(text)
+
+    def for_answer(self) -> list[Message]:
+        """The messages of a request that holds everything known."""
+        for exchange in self._exchanges:
+            exchange.is_told = exchange.is_bridged = True
+        return self._checked(self._exchanges)
+
+    def for_bridge(self, calls: Iterable[TurnCall]) -> list[Message]:
+        """The messages of a request that passes the time until `calls` have their results.
+
+        The message that made the calls is left out: without results it must not be sent.
+        """
+        running = [call for call in calls if call.is_pending]
+        last = self.last
+        if last is None or last.is_told:  # the message with the calls is still being written
+            return self._checked(self._exchanges, _bridge_message("", running))
+        last.is_bridged = True
+        said = str(last.said.get("content") or "")
+        return self._checked(self._exchanges[:-1], _bridge_message(said, running))
+
+    def _checked(self, exchanges: Sequence[CallExchange], *tail: Message) -> list[Message]:
+        messages = [*self._messages]
+        for exchange in exchanges:
+            messages += exchange.messages()
+        messages += tail
+        check_conversation(messages)
+        return messages
+
+
+def _calling_message(said: Message, calls: Sequence[TurnCall]) -> Message:
+    """The assistant's message that made the calls; fields that we do not know stay as they came."""
+    written = [ToolCall(call.call_id, call.name, call.arguments).on_wire() for call in calls]
     return {
         **said,
         "role": "assistant",
         "content": said.get("content") or None,
-        "tool_calls": [
-            {
-                "id": call.call_id,
-                "type": "function",
-                "function": {"name": call.tool, "arguments": call.arguments},
-            }
-            for call in calls
-        ],
+        "tool_calls": written,
     }
 
 
-def result_messages(calls: Iterable[CallText]) -> list[Message]:
-    """Exactly one tool message for each call."""
-    return [
-        {
-            "role": "tool",
-            "tool_call_id": call.call_id,
-            "content": RUNNING if call.result is None else call.result,
-        }
-        for call in calls
-    ]
+def _result_message(call: TurnCall) -> Message:
+    content = RUNNING if call.outcome is None else call.outcome.text
+    return {"role": "tool", "tool_call_id": call.call_id, "content": content}
 
 
-def shown_message(shown: str) -> list[Message]:
-    """What the user has read since the calls were made, word for word; nothing where nothing was.
+def _shown_message(shown: str) -> list[Message]:
+    """What the user has read since the calls were made, word for word; no message if nothing.
 
-    It is a message of its own: in the one that makes the calls the model would take it for
-    something that it said before it called.
+    It is a message of its own: inside the message that makes the calls, the model would take it
+    for something that it said before calling.
     """
     if not shown:
         return []
@@ -70,9 +137,9 @@ def shown_message(shown: str) -> list[Message]:
     return [{"role": "system", "content": content}]
 
 
-def bridge_message(said: str, calls: Iterable[CallText]) -> Message:
+def _bridge_message(said: str, calls: Iterable[TurnCall]) -> Message:
     """What asks the model to go on talking while the tools run."""
-    running = ", ".join(f"{call.tool}({call.arguments})" for call in calls)
+    running = ", ".join(f"{call.name}({call.arguments})" for call in calls)
     before = f"You have said so far: <said>{said}</said>\n" if said else ""
     content = (
         f"These tools are running for you, and their results are not there yet: {running}\n{before}"
@@ -87,7 +154,7 @@ def check_conversation(messages: Sequence[Mapping[str, Any]]) -> None:
     """Refuse what a provider would refuse.
 
     Raises:
-        InvalidRequestError: a call without its one result, or a result without its call.
+        InvalidRequestError: a call without exactly one result, or a result without its call.
     """
     open_ids: list[str] = []
     for message in messages:

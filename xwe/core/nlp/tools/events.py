@@ -1,10 +1,11 @@
-"""What happens in a turn with tools, as values in the order in which it happens.
+"""The events of a turn with tools, in the order in which they happen.
 
-A reader shows them as they come. Times are in seconds after the turn's beginning.
+A reader shows them as they come. Times are seconds since the start of the turn.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from xwe.core.nlp.completion import Usage
 
@@ -24,7 +25,7 @@ class StepBegan:
 
 @dataclass(frozen=True, slots=True)
 class StepEnded:
-    """The model has said what it had to say, or was cut off."""
+    """The model has finished its reply, or was cut off."""
 
     kind: StepKind
     at_s: float = 0.0
@@ -40,7 +41,7 @@ class TextBegan:
 
 @dataclass(frozen=True, slots=True)
 class TextGrew:
-    """A piece of it."""
+    """A piece of the part."""
 
     kind: TextKind
     text_id: str
@@ -49,7 +50,7 @@ class TextGrew:
 
 @dataclass(frozen=True, slots=True)
 class TextEnded:
-    """It is whole, or will not be continued."""
+    """The part is complete, or will not be continued."""
 
     kind: TextKind
     text_id: str
@@ -65,7 +66,7 @@ class CallAnnounced:
 
 @dataclass(frozen=True, slots=True)
 class CallArguments:
-    """A piece of its arguments."""
+    """A piece of the call's arguments."""
 
     call_id: str
     piece: str
@@ -73,12 +74,21 @@ class CallArguments:
 
 @dataclass(frozen=True, slots=True)
 class CallReady:
-    """The call's arguments are whole; `arguments` is their JSON text, "{}" for none."""
+    """The call's arguments are complete.
+
+    Attributes:
+        call_id: of the call.
+        tool: its name.
+        arguments: JSON text of an object as the model wrote it; "{}" for none.
+        at_s: when.
+        value: the same object, parsed.
+    """
 
     call_id: str
     tool: str
     arguments: str
     at_s: float = 0.0
+    value: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,13 @@ class CallStarted:
 
 @dataclass(frozen=True, slots=True)
 class CallProgress:
-    """How far it is: a share from 0 to 1 where it knows, and a few words."""
+    """The tool reports its progress.
+
+    Attributes:
+        call_id: of the call.
+        fraction: the share of the work that is done, 0 to 1; None if unknown.
+        message: a few words.
+    """
 
     call_id: str
     fraction: float | None
@@ -124,11 +140,11 @@ class Interrupted:
     """Text was cut off because results are there.
 
     Attributes:
-        text_id: of the part that was cut; None when nothing of it had been shown.
+        text_id: of the part that was cut; None if nothing of it had been shown.
         reason: why.
-        call_ids: whose results are the cause.
+        call_ids: the calls whose results are the cause.
         shown_chars: how much of the part had been shown.
-        saved_tokens: how many more the model might have written, at most.
+        saved_tokens: how many more tokens the model might have written, at most.
         at_s: when.
     """
 
@@ -142,11 +158,11 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class TurnTiming:
-    """When what was there, in seconds after the turn's beginning.
+    """The times of a turn.
 
     Attributes:
-        ttft_s: the first text; None where there was none.
-        first_grounded_s: the first text that knows a tool's result.
+        ttft_s: the first text; None if there was none.
+        first_grounded_s: the first text written with a tool's result; None if there was none.
         total_s: the end.
         wasted_tokens: pieces of text that were paid for and not shown.
     """
@@ -159,7 +175,7 @@ class TurnTiming:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The last event of a turn that came to its end."""
+    """The last event of a turn that reached its end; `usage` is the sum over its answers."""
 
     finish_reason: str | None
     timing: TurnTiming

@@ -1,4 +1,4 @@
-"""How a tool says how far it is."""
+"""How a tool reports its progress."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,16 @@ ProgressSink = Callable[[float | None, str], object]
 
 
 class Progress:
-    """Given to a tool that has a parameter of this type; may be called from any thread.
+    """Passed to a tool that has a parameter of this type; may be called from any thread.
 
     ::
 
         @tool(effect="read_only")
         def download(url: str, progress: Progress) -> str:
-            progress(0.5, "half of it")
+            progress(0.5, "half done")
 
     Args:
-        sink: takes what is said.
+        sink: receives the reports.
     """
 
     __slots__ = ("_sink",)
@@ -24,10 +24,10 @@ class Progress:
         self._sink = sink
 
     def __call__(self, fraction: float | None = None, message: str = "") -> None:
-        """Tell the reader.
+        """Report progress to the reader.
 
         Args:
-            fraction: of the work that is done, 0 to 1; None where that is unknown.
+            fraction: the share of the work that is done, 0 to 1; None if unknown.
             message: a few words.
         """
         self._sink(None if fraction is None else min(1.0, max(0.0, fraction)), message)

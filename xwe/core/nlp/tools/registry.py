@@ -11,7 +11,7 @@ class ToolRegistry:
     """Tools in the order in which they were added.
 
     Args:
-        tools: tools, or functions that are made tools as `@tool` does.
+        tools: tools, or functions, which become tools as with `@tool`.
 
     Raises:
         ValueError: two have the same name.
@@ -23,10 +23,10 @@ class ToolRegistry:
             self.add(tool)
 
     def add(self, tool: AnyTool | Callable[..., Any]) -> AnyTool:
-        """Add a tool; the tool.
+        """Add a tool and return it.
 
         Raises:
-            ValueError: there is one of its name.
+            ValueError: there is a tool of that name.
         """
         added = tool if isinstance(tool, Tool) else Tool(tool)
         if added.name in self._tools:
@@ -35,33 +35,33 @@ class ToolRegistry:
         return added
 
     def tool(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """A decorator that makes a function a tool and adds it, bare or called; see `Tool`."""
+        """Decorator that adds a function as a tool, used bare or with `Tool`'s options."""
         if function is not None:
             return self.add(Tool(function, **options))
         return lambda decorated: self.add(Tool(decorated, **options))
 
     def get(self, name: str) -> AnyTool | None:
-        """The tool of this name."""
+        """The tool of this name; None if there is none."""
         return self._tools.get(name)
 
     def select(self, names: Sequence[str] | None) -> "ToolRegistry":
-        """Those with these names; all for None.
+        """The tools with these names; all of them for None.
 
         Raises:
-            InvalidRequestError: there is none of a name.
+            InvalidRequestError: there is no tool of one of the names.
         """
         if names is None:
             return self
         unknown = [name for name in names if name not in self._tools]
         if unknown:
-            there = ", ".join(self._tools) or "none"
+            known = ", ".join(self._tools) or "none"
             raise InvalidRequestError(
-                f"tools: there is no {unknown[0]!r:.80}; there are {there}.", field="tools"
+                f"tools: there is no {unknown[0]!r:.80}; there are {known}.", field="tools"
             )
         return ToolRegistry(self._tools[name] for name in dict.fromkeys(names))
 
     def on_wire(self) -> list[dict[str, Any]]:
-        """The descriptions that a request offers them with."""
+        """Their descriptions as a request holds them."""
         return [tool.on_wire() for tool in self]
 
     def __iter__(self) -> Iterator[AnyTool]:

@@ -1,4 +1,4 @@
-"""A tool: a function that the model may call, with what has to be known to run it safely."""
+"""A tool: a function that the model may call, and what is needed to run it safely."""
 
 import dataclasses
 import inspect
@@ -11,28 +11,24 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, overload
 
 import orjson
 
-from xwe.core.nlp.tools.given_schema import GivenArguments
-from xwe.core.nlp.tools.plain_schema import Schema
-from xwe.core.nlp.tools.signature import (
-    SignatureArguments,
-    is_progress,
-    name_of,
-    parameters_of,
-    whole_of,
-)
+from xwe.core.nlp.completion import ToolCall
+from xwe.core.nlp.tool_arguments import parse_arguments
+from xwe.core.nlp.tools.arguments import GivenArguments, Schema, SignatureArguments
+from xwe.core.nlp.tools.signature import is_progress, name_of, parameters_of, whole_of
+from xwe.errors import ToolArgumentsError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 Effect = Literal["read_only", "idempotent", "side_effect"]
-"""What running it does: nothing, the same however often, or something each time."""
+"""What a run changes: nothing, the same however often it runs, or something each time."""
 
 OnResult = Literal["interrupt", "when_idle", "silent"]
-"""What its result does: cut off what the model says, wait until it has spoken, or neither."""
+"""What a result does: cut off what the model says, wait until it has finished, or neither."""
 
 DEFAULT_TIMEOUT_S = 30.0
 
-# A model is not helped by more, and pays for each character.
+# More does not help the model, and every character costs tokens.
 MAX_RESULT_CHARACTERS = 50_000
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -42,18 +38,18 @@ class Tool(Generic[P, R]):
     """A function with a description for the model; still called like the function.
 
     Args:
-        function: a plain one runs in a pool, an `async def` on the loop.
+        function: a plain function runs in a pool, an `async def` on the loop.
         name: the function's unless given.
         description: the docstring's first paragraph unless given.
-        effect: what is not known to be harmless is "side_effect": it waits until the model has
-            finished speaking, and never runs twice.
-        timeout_s: how long it may take, in seconds.
-        on_result: what its result does.
+        effect: see `Effect`. A "side_effect" waits until the model has finished its answer, and
+            never runs twice for one call.
+        timeout_s: the time limit of a run, in seconds.
+        on_result: see `OnResult`.
         parameters: JSON Schema of the arguments, instead of the signature's.
 
     Raises:
         TypeError: a parameter that no model can fill.
-        ValueError: a name, effect, result policy, timeout or schema that cannot be used.
+        ValueError: an unusable name, effect, result policy, timeout or schema.
     """
 
     def __init__(
@@ -114,7 +110,7 @@ class Tool(Generic[P, R]):
         return self._arguments.schema
 
     def on_wire(self) -> dict[str, Any]:
-        """The description that a request offers it with."""
+        """Its description as a request holds it."""
         return {
             "type": "function",
             "function": {
@@ -124,17 +120,24 @@ class Tool(Generic[P, R]):
             },
         }
 
-    def bind(self, arguments: str) -> Mapping[str, Any]:
-        """A call's arguments, checked and as Python values; "" counts as none.
+    def bind(self, call: ToolCall | str) -> Mapping[str, Any]:
+        """A call's arguments, checked and as Python values.
+
+        Args:
+            call: the call, or the JSON text of its arguments; "" for none.
 
         Raises:
-            ToolArgumentsError: they do not fit; its message tells a model how to mend them.
+            ToolArgumentsError: they do not fit; its message tells a model how to correct them.
         """
-        return self._arguments.bind(arguments.strip() or "{}")
+        if isinstance(call, str):
+            call = ToolCall("", self.name, call, *parse_arguments(call))
+        if call.value is None:
+            raise ToolArgumentsError(call.fault)
+        return self._arguments.bind(call)
 
 
 AnyTool = Tool[..., Any]
-"""A tool, whatever its function takes and returns."""
+"""A tool with any function."""
 
 
 def _first_paragraph(function: Callable[..., Any]) -> str:
@@ -171,7 +174,7 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
 
 def result_text(value: Any) -> str:
-    """What the model is told of a result: text as it is, everything else as JSON."""
+    """A result as the model is told it: text as it is, everything else as JSON."""
     text = _unicode(value if isinstance(value, str) else _json(value))
     if len(text) <= MAX_RESULT_CHARACTERS:
         return text
@@ -182,7 +185,7 @@ def result_text(value: Any) -> str:
 def _json(value: Any) -> str:
     try:
         return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # a number beyond 64 bits, a circle, a text that is not Unicode
+    except TypeError:  # a number beyond 64 bits, a cycle, a text that is not Unicode
         return _json_of_the_unusual(value)
 
 
@@ -190,11 +193,11 @@ def _json_of_the_unusual(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, default=_plain)
     except (TypeError, ValueError, RecursionError):
-        return str(value)  # the tool has run: told badly is better than told as failed
+        return str(value)  # the tool has run, so a poor text is better than a failure
 
 
 def _unicode(text: str) -> str:
-    """The text with halves of emoji joined or replaced: no request can be sent with one."""
+    """The text with halves of emoji joined or replaced, as no request can carry one."""
     try:
         text.encode()
     except UnicodeEncodeError:

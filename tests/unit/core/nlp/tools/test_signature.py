@@ -1,20 +1,23 @@
 """Signatures as people write them, and what models make of them."""
 
 import dataclasses
+import datetime as dt
+import enum
 import functools
 import json
 import typing
+import uuid
 import warnings
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema.validators import Draft202012Validator
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from xwe.core.nlp.tools import signature
-from xwe.core.nlp.tools.plain_schema import plain_schema
+from xwe.core.nlp.tools.arguments import plain_schema
 from xwe.core.nlp.tools.progress import Progress
 from xwe.core.nlp.tools.tool import Tool, tool
 from xwe.errors import ToolArgumentsError
@@ -215,6 +218,45 @@ def test_a_generator_is_refused_at_once():
     for function in (count, count_async):
         with pytest.raises(TypeError, match="yields"):
             tool(function)
+
+
+# --- what a model writes becomes what the function takes ---
+
+
+class Size(enum.Enum):
+    SMALL = "s"
+
+
+class Order(BaseModel):
+    model_config = ConfigDict(strict=True)
+    when: dt.date
+    size: Size
+
+
+@pytest.mark.parametrize(
+    ("annotation", "written", "taken"),
+    [
+        (dt.date | str, '"2026-01-02"', dt.date(2026, 1, 2)),
+        (
+            uuid.UUID | str,
+            '"12345678123456781234567812345678"',
+            uuid.UUID(int=int("12345678" * 4, 16)),
+        ),
+        (typing.Annotated[dt.date, Field(strict=True)], '"2026-01-02"', dt.date(2026, 1, 2)),
+        (
+            Order,
+            '{"when": "2026-01-02", "size": "s"}',
+            Order(when=dt.date(2026, 1, 2), size=Size.SMALL),
+        ),
+        (int, "100000000000000000001", 10**20 + 1),
+    ],
+)
+def test_a_text_is_read_as_the_type_means_it_also_strictly(annotation, written, taken):
+    def take(x: object) -> None:
+        """Takes."""
+
+    take.__annotations__["x"] = annotation
+    assert tool(take).bind(f'{{"x": {written}}}') == {"x": taken}
 
 
 # --- what a model is told ---

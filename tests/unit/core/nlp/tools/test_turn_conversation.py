@@ -132,6 +132,37 @@ async def test_identical_calls_run_once_and_both_are_answered(model, agent_of):
     assert [m["content"] for m in second.messages if m["role"] == "tool"] == ["found", "found"]
 
 
+async def test_calls_that_differ_in_the_last_digit_of_a_long_number_are_two(model, agent_of):
+    paid = []
+
+    @tool(effect="side_effect")
+    async def pay(wei: int) -> str:
+        paid.append(wei)
+        return "paid"
+
+    model.reply(
+        call("pay", {"wei": 10**20}, "a", 0),
+        call("pay", {"wei": 10**20 + 1}, "b", 1),
+        finish("tool_calls"),
+    )
+    model.reply("ok", finish())
+    await Listener(agent_of(pay).run_async("go", mode="sync")).end()
+    assert sorted(paid) == [10**20, 10**20 + 1]
+
+
+async def test_arguments_nested_without_end_are_answered_like_any_others(model, agent_of):
+    @tool(effect="read_only", parameters={"type": "object"})
+    async def keep(**given: object) -> str:
+        return "kept"
+
+    nested = '{"a":' * 1000 + "{}" + "}" * 1000
+    model.reply(call("keep", nested, "a", 0), call("keep", "{}", "b", 1), finish("tool_calls"))
+    second = model.reply("ok", finish())
+    await Listener(agent_of(keep).run_async("go", mode="sync")).end()
+    results = [m["content"] for m in second.messages if m["role"] == "tool"]
+    assert results == ["[error] The arguments are nested too deeply.", "kept"]
+
+
 async def test_a_call_that_succeeded_is_not_run_again_in_a_later_round(model, agent_of):
     gate = Gate("sent")
     gate.opened.set()

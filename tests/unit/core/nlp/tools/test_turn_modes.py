@@ -94,14 +94,15 @@ async def test_pieces_that_were_not_shown_are_counted_and_not_claimed(model, age
     model.reply(call("slow"), finish("tool_calls"))
     model.reply("one ", "two ", "three ", never)
     third = model.reply("grounded", finish())
-    happenings = agent_of(gated(gate)).run_async("go")
+    settled = asyncio.Event()
+    agent = agent_of(gated(gate), on_outcome=lambda *_: settled.set())
     shown = []
-    async for event in happenings:
+    async for event in agent.run_async("go"):
         if isinstance(event, events.TextGrew):
             shown.append(event.text)
             if event.text == "one ":
                 gate.opened.set()
-                await asyncio.sleep(0.05)  # the reader's own time: pieces and result gather
+                await settled.wait()  # the reader's own time: pieces and result gather
         last = event
     text = "".join(shown[:-1])
     assert f"<shown>{text}</shown>" in third.messages[-1]["content"]

@@ -6,8 +6,8 @@ import pytest
 from scripted_model import Gate, Listener, call, finish, text_of
 
 from xwe.core.nlp.tools import events
-from xwe.core.nlp.tools.learned import Learned
 from xwe.core.nlp.tools.policy import AgentPolicy
+from xwe.core.nlp.tools.timing_estimates import TimingEstimates
 from xwe.core.nlp.tools.tool import tool
 
 
@@ -26,8 +26,8 @@ def agent(agent_of, gate):
 
     def make(tool_s=2.0, **policy):
         agent = agent_of(slow, policy=AgentPolicy(**policy))
-        agent._learned.note_reply(0.3, 100, 2.0)
-        agent._learned.note_tool("slow", tool_s)
+        agent.estimates.note_reply(0.3, 100, 2.0)
+        agent.estimates.note_tool("slow", tool_s)
         return agent
 
     return make
@@ -89,18 +89,18 @@ async def test_an_agent_learns_from_its_turns(model, agent_of):
     model.reply(call("quick"), finish("tool_calls"))
     model.reply(*["piece "] * 20, finish())
     agent = agent_of(quick)
-    assert agent._learned.tool_s("quick") is None
+    assert agent.estimates.tool_s("quick") is None
     await Listener(agent.run_async("go", mode="sync")).end()
-    assert agent._learned.tool_s("quick") >= 0
-    assert agent._learned.bridge_tokens(3600.0) > 0
+    assert agent.estimates.tool_s("quick") >= 0
+    assert agent.estimates.bridge_tokens(3600.0) > 0
 
 
 def test_what_took_longer_lately_is_believed_gradually():
-    learned = Learned()
-    learned.note_tool("a", 1.0)
-    learned.note_tool("a", 2.0)
-    assert learned.tool_s("a") == pytest.approx(1.3)
-    assert learned.bridge_tokens(10) is None
-    learned.note_reply(0.5, 100, 1.0)
-    assert learned.bridge_tokens(1.5) == 100
-    assert learned.bridge_tokens(0.6) == 0
+    estimates = TimingEstimates()
+    estimates.note_tool("a", 1.0)
+    estimates.note_tool("a", 2.0)
+    assert estimates.tool_s("a") == pytest.approx(1.3)
+    assert estimates.bridge_tokens(10) is None
+    estimates.note_reply(0.5, 100, 1.0)
+    assert estimates.bridge_tokens(1.5) == 100
+    assert estimates.bridge_tokens(0.6) == 0
