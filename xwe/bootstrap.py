@@ -23,9 +23,9 @@ from xwe.services.everyday_tools import EVERYDAY_TOOLS
 from xwe.services.housekeeping import Housekeeping
 from xwe.services.job_store import StoredJobs
 from xwe.services.limits import Limits, UserLimits
-from xwe.services.own_tools import with_own_tools
 from xwe.services.task_news import TaskNews
 from xwe.services.tasks import Tasks
+from xwe.services.tool_plugins import with_plugins
 from xwe.services.travel_tools import TRAVEL_TOOLS
 from xwe.settings import Settings
 from xwe.storage.database import Database
@@ -165,7 +165,7 @@ def _answers(settings: Settings) -> Answers:
 def _agent(settings: Settings, client: LLMClient) -> Agent:
     return Agent(
         client,
-        with_own_tools((*TRAVEL_TOOLS, *EVERYDAY_TOOLS), settings.agent.tools),
+        with_plugins((*TRAVEL_TOOLS, *EVERYDAY_TOOLS), settings.agent.tools),
         policy=AgentPolicy(
             turn_timeout_s=settings.agent.turn_timeout_s,
             tool_threads=settings.agent.tool_threads,

@@ -6,7 +6,7 @@ import pytest
 
 from xwe.core.nlp.tools.tool import tool
 from xwe.errors import SettingsError
-from xwe.services.own_tools import with_own_tools
+from xwe.services.tool_plugins import with_plugins
 
 
 @tool(effect="read_only")
@@ -32,7 +32,7 @@ def module(tmp_path, monkeypatch):
 
 
 def test_the_built_in_tools_stand_where_none_is_named():
-    assert [one.name for one in with_own_tools([weather], ())] == ["weather"]
+    assert [one.name for one in with_plugins([weather], ())] == ["weather"]
 
 
 @pytest.mark.parametrize("name", ["price", "many", "registry"])
@@ -41,13 +41,13 @@ def test_a_tool_a_list_and_a_registry_are_found(module, name):
         "@tool\ndef price(item: str) -> int:\n    return 1\n"
         "many = [price]\nregistry = ToolRegistry([price])\n"
     )
-    names = [one.name for one in with_own_tools([weather], (f"shop_tools:{name}",))]
+    names = [one.name for one in with_plugins([weather], (f"shop_tools:{name}",))]
     assert names == ["price", "weather"]
 
 
-def test_an_own_tool_takes_the_place_of_a_built_in_one(module):
+def test_a_plugin_replaces_a_built_in_tool(module):
     module('@tool\ndef weather(city: str) -> str:\n    """Mine."""\n    return city\n')
-    registry = with_own_tools([weather], ("shop_tools:weather",))
+    registry = with_plugins([weather], ("shop_tools:weather",))
     assert [one.description for one in registry] == ["Mine."]
 
 
@@ -57,4 +57,4 @@ def test_an_own_tool_takes_the_place_of_a_built_in_one(module):
 def test_what_cannot_be_used_is_refused_with_its_path(module, source):
     module(source)
     with pytest.raises(SettingsError, match=r"XWE_TOOLS.*shop_tools:tool_"):
-        with_own_tools([], ("shop_tools:tool_",))
+        with_plugins([], ("shop_tools:tool_",))

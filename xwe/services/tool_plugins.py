@@ -1,4 +1,4 @@
-"""Tools that the operator names: imported, and checked before the server is ready."""
+"""Tools that the operator names in XWE_TOOLS: imported and checked before the server is ready."""
 
 import os
 import sys
@@ -12,31 +12,31 @@ from xwe.errors import SettingsError
 ALLOWED = "names of tools that can be imported, like package.module:attribute"
 
 
-def with_own_tools(built_in: Iterable[Any], paths: Sequence[str]) -> ToolRegistry:
-    """The built-in tools and those at `paths`; one of the same name takes the built-in's place.
+def with_plugins(built_in: Iterable[Any], paths: Sequence[str]) -> ToolRegistry:
+    """The tools at `paths` and the built-in ones; a plugin replaces a built-in tool of its name.
 
     Raises:
-        SettingsError: nothing can be imported from a path, or it is no tool.
+        SettingsError: nothing can be imported from a path, or it is not a tool.
     """
-    own = ToolRegistry()
+    plugins = ToolRegistry()
     for path in paths:
-        for tool in _found(path):
+        for tool in _imported(path):
             try:
-                # Now, not in somebody's request: a tool that cannot be described is found here.
-                own.add(tool).on_wire()
+                # Now rather than in a user's request: this finds a tool that cannot be described.
+                plugins.add(tool).on_wire()
             except (TypeError, ValueError) as error:
                 raise SettingsError("XWE_TOOLS", f"{path} ({error})", ALLOWED) from error
-    tools = ToolRegistry(own)
+    tools = ToolRegistry(plugins)
     for tool in ToolRegistry(built_in):
-        if tool.name not in own:
+        if tool.name not in plugins:
             tools.add(tool)
     return tools
 
 
-def _found(path: str) -> Iterable[Any]:
+def _imported(path: str) -> Iterable[Any]:
     module, _, name = path.partition(":")
-    # As `flask --app` does: what lies beside the .env is the operator's own code.
-    here = os.getcwd()  # noqa: PTH109 - sys.path holds texts
+    # As `flask --app` does: modules in the directory of the .env are the operator's own code.
+    here = os.getcwd()  # noqa: PTH109 - sys.path holds strings
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
