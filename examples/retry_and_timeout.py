@@ -9,10 +9,8 @@ import asyncio
 
 from any_model import demo_model
 
-from xwe import LLMClient
+from xwe import Backoff, ClientPolicy, LLMClient, RetryPolicy
 from xwe.core.nlp.async_utils import AsyncHelper
-from xwe.core.nlp.client_policy import ClientPolicy
-from xwe.core.nlp.retry import Backoff, RetryPolicy
 from xwe.errors import DeadlineExceededError, ProviderAuthError, ProviderStatusError, XweError
 from xwe.mock import Behaviour
 

@@ -12,8 +12,7 @@ from any_model import any_model
 from flask import Flask, Response, request
 from ten_users import served
 
-from xwe import Agent, LLMClient, tool
-from xwe.core.nlp.tools import events
+from xwe import Agent, LLMClient, events, tool
 
 STOCK = {"tea": 12, "coffee": 0}
 

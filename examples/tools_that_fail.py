@@ -7,8 +7,7 @@ import asyncio
 
 from any_model import demo_model
 
-from xwe import Agent, LLMClient, tool
-from xwe.core.nlp.tools import events
+from xwe import Agent, LLMClient, events, tool
 from xwe.mock import Behaviour
 
 

@@ -9,8 +9,7 @@ import time
 
 from any_model import any_model
 
-from xwe import Agent, LLMClient, tool
-from xwe.core.nlp.tools import events
+from xwe import Agent, LLMClient, events, tool
 
 SERVICE_TAKES_S = 2.5
 

@@ -8,9 +8,7 @@ import time
 
 from any_model import any_model
 
-from xwe import Agent, LLMClient, tool
-from xwe.core.nlp.tools import events
-from xwe.core.nlp.tools.progress import Progress
+from xwe import Agent, LLMClient, Progress, events, tool
 
 
 @tool(effect="idempotent", timeout_s=10)

@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xwe.core.concurrency.bridge import AsyncBridge, async_route, run_async_in_sync
     from xwe.core.concurrency.gather import gather_with_limit
+    from xwe.core.nlp.client_policy import ClientPolicy
     from xwe.core.nlp.llm_client import DeepSeek, LLMClient
+    from xwe.core.nlp.retry import Backoff, RetryPolicy
+    from xwe.core.nlp.tools import events
     from xwe.core.nlp.tools.agent import Agent
+    from xwe.core.nlp.tools.policy import AgentPolicy
+    from xwe.core.nlp.tools.progress import Progress
     from xwe.core.nlp.tools.registry import ToolRegistry
     from xwe.core.nlp.tools.tool import Tool, tool
 
@@ -21,13 +26,19 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Agent",
+    "AgentPolicy",
     "AsyncBridge",
+    "Backoff",
+    "ClientPolicy",
     "DeepSeek",
     "LLMClient",
+    "Progress",
+    "RetryPolicy",
     "Tool",
     "ToolRegistry",
     "__version__",
     "async_route",
+    "events",
     "gather_with_limit",
     "run_async_in_sync",
     "tool",
@@ -35,12 +46,18 @@ __all__ = [
 
 _HOMES = {
     "Agent": "xwe.core.nlp.tools.agent",
+    "AgentPolicy": "xwe.core.nlp.tools.policy",
     "AsyncBridge": "xwe.core.concurrency.bridge",
+    "Backoff": "xwe.core.nlp.retry",
+    "ClientPolicy": "xwe.core.nlp.client_policy",
     "DeepSeek": "xwe.core.nlp.llm_client",
     "LLMClient": "xwe.core.nlp.llm_client",
+    "Progress": "xwe.core.nlp.tools.progress",
+    "RetryPolicy": "xwe.core.nlp.retry",
     "Tool": "xwe.core.nlp.tools.tool",
     "ToolRegistry": "xwe.core.nlp.tools.registry",
     "async_route": "xwe.core.concurrency.bridge",
+    "events": "xwe.core.nlp.tools",
     "gather_with_limit": "xwe.core.concurrency.gather",
     "run_async_in_sync": "xwe.core.concurrency.bridge",
     "tool": "xwe.core.nlp.tools.tool",

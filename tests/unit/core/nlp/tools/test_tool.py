@@ -12,6 +12,8 @@ import pytest
 from pydantic import Field
 
 import xwe
+from xwe.core.nlp.tools import events
+from xwe.core.nlp.tools.policy import AgentPolicy
 from xwe.core.nlp.tools.progress import Progress
 from xwe.core.nlp.tools.registry import ToolRegistry
 from xwe.core.nlp.tools.tool import MAX_RESULT_CHARACTERS, Tool, result_text, tool
@@ -286,6 +288,7 @@ def test_a_tool_costs_no_import_before_it_is_described():
 
 def test_the_package_offers_what_tools_are_made_with():
     assert (xwe.tool, xwe.Tool, xwe.ToolRegistry) == (tool, Tool, ToolRegistry)
+    assert (xwe.Progress, xwe.AgentPolicy, xwe.events) == (Progress, AgentPolicy, events)
 
 
 @pytest.mark.parametrize(
