@@ -1,4 +1,4 @@
-"""Tools that are of use with any model: the time, and arithmetic that does not go wrong."""
+"""Tools that help any model: the current time, and exact arithmetic."""
 
 import ast
 import operator
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from xwe.core.nlp.tools.tool import tool
 
-# A power tower would keep a core busy for hours; no question that people ask needs more.
+# A power tower would keep a core busy for hours; no sensible question needs more.
 MAX_EXPONENT = 1000
 MAX_DIGITS = 4000
 
@@ -62,7 +62,7 @@ async def calculate(
 
 def _value(node: ast.expr) -> float:
     if isinstance(node, ast.Constant) and type(node.value) in {int, float}:
-        return node.value  # type: ignore[return-value] # the line above has seen its type
+        return node.value  # type: ignore[return-value] # an int or a float, as checked above
     if isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY:
         return _UNARY[type(node.op)](_value(node.operand))
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:

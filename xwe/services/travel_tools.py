@@ -1,7 +1,7 @@
 """Two slow tools for the tools lab: a travel guide's weather and food.
 
-They answer from a small table after a wait that is as long as a real service's on a bad day, and
-say in every answer that it is a sample.
+They answer from a small table, as slowly as a real service on a bad day, and say in every answer
+that it is sample data.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Annotated
 
 from xwe.core.nlp.tools.tool import tool
 
-# The wait of the document that the lab rebuilds.
+# As in the document that the lab rebuilds.
 SERVICE_TAKES_S = 2.5
 
 SAMPLE = "sample data of the tools lab, not a forecast / 工具实验室的示例数据，并非真实预报"

@@ -1,8 +1,8 @@
-"""The client: the documents' methods, and whole, streamed and structured replies, each twice.
+"""The client: the documents' methods, and whole, streamed and structured replies.
 
-A synchronous method and its `…_async` twin do the same thing. Which side the work runs on is the
-transport's affair: `requests` works in threads, the others on the resident loop, and either twin
-reaches either side in one hop. With LLM_ASYNC_ENABLED=false everything runs in the calling thread.
+Every synchronous method has an `…_async` twin that does the same thing. The transport decides where
+the work runs: `requests` in threads, the others on the resident loop; either twin reaches either
+place in one hop. With LLM_ASYNC_ENABLED=false everything runs in the calling thread.
 """
 
 import inspect
@@ -28,21 +28,21 @@ CHAT_COMPLETIONS = "/chat/completions"
 DEEPSEEK = PROVIDERS["deepseek"]
 
 Conversation = str | Sequence[Message]
-"""What the model is asked: one user message, or the whole conversation, oldest first."""
+"""One user message, or a whole conversation, oldest message first."""
 
 
 class CallOptions(TypedDict, total=False):
-    """What can be said about a call; all may be left out.
+    """Options of a call; all are optional.
 
     Attributes:
         temperature: 0 to 2.
-        max_tokens: the longest reply.
-        model: another than the client's.
+        max_tokens: the longest reply, in tokens.
+        model: instead of the client's.
         tools: tool descriptions in the wire's shape.
         tool_choice: "auto", "none", "required" or the wire's object.
         response_format: the wire's object.
-        extra: further fields of the request's body; they win.
-        timeout_s: the call as a whole, in seconds, retries and waiting included.
+        extra: more fields of the request's body; they override the others.
+        timeout_s: time limit of the whole call, in seconds, including retries and waiting.
     """
 
     temperature: float | None
@@ -59,15 +59,15 @@ class LLMClient:
     """A client for any provider that speaks the OpenAI protocol; thread-safe.
 
     Args:
-        api_key: DEEPSEEK_API_KEY when None.
-        api_url: the full address of the chat completions; where LLM_BASE_URL points, else
-            DeepSeek's, when None.
-        model_name: LLM_MODEL, else DeepSeek's chat model, when None.
-        timeout: a call that is not streamed, as a whole, in seconds. At its default,
-            LLM_ASYNC_TIMEOUT is followed instead.
+        api_key: if None, DEEPSEEK_API_KEY.
+        api_url: the full address of the chat completions; if None, below LLM_BASE_URL, or
+            DeepSeek's.
+        model_name: if None, LLM_MODEL, or DeepSeek's chat model.
+        timeout: time limit of a whole call that is not streamed, in seconds. At its default,
+            LLM_ASYNC_TIMEOUT applies instead.
         debug: log each call's timings (never its content).
-        transport: "requests", "aiohttp", "openai", or an object with a transport's methods;
-            LLM_TRANSPORT, else "requests", when None.
+        transport: "requests", "aiohttp", "openai", or an object with a transport's methods; if
+            None, LLM_TRANSPORT, or "requests".
         policy: limits and retries beyond the documents' parameters.
 
     Raises:
@@ -111,7 +111,7 @@ class LLMClient:
 
     @property
     def max_retries(self) -> int:
-        """Attempts in all, the first one included (XWE_MAX_LLM_RETRIES)."""
+        """The number of attempts, including the first (XWE_MAX_LLM_RETRIES)."""
         return self._policy.retry.max_attempts
 
     @property
@@ -133,7 +133,7 @@ class LLMClient:
         Args:
             prompt: the user's message.
             temperature: 0 to 2.
-            max_tokens: the longest reply.
+            max_tokens: the longest reply, in tokens.
             system_prompt: how the model should behave.
 
         Raises:
@@ -151,7 +151,7 @@ class LLMClient:
         max_tokens: int = 256,
         system_prompt: str | None = None,
     ) -> str:
-        """The twin of `chat`; also of a `chat` that was overridden or patched."""
+        """The twin of `chat`; it calls a `chat` that was overridden or patched."""
         if self._is_replaced("chat"):
             given = {
                 "temperature": (temperature, 0.0),
@@ -174,7 +174,7 @@ class LLMClient:
     async def chat_with_context_async(
         self, messages: list[Message], temperature: float = 0.7, max_tokens: int = 256
     ) -> str:
-        """The twin of `chat_with_context`; also of one that was overridden or patched."""
+        """The twin of `chat_with_context`; it calls one that was overridden or patched."""
         if self._is_replaced("chat_with_context"):
             given = {"temperature": (temperature, 0.7), "max_tokens": (max_tokens, 256)}
             return await self._call_replaced(self.chat_with_context, messages, given)
@@ -189,7 +189,7 @@ class LLMClient:
     async def _call_replaced(
         self, method: Callable[..., Any], first: Any, given: Mapping[str, tuple[Any, Any]]
     ) -> str:
-        # Only what differs from its default is passed: a replacement may take fewer parameters.
+        # A replacement may take fewer parameters, so defaults are not passed.
         options = {name: value for name, (value, usual) in given.items() if value != usual}
         answer = await self._caller.run_blocking(method, None, first, **options)
         text: str = await answer if inspect.isawaitable(answer) else answer
@@ -205,7 +205,7 @@ class LLMClient:
             **options: see `CallOptions`.
 
         Raises:
-            SaturatedError: as many calls run and wait as may.
+            SaturatedError: too many calls are running and waiting.
             DeadlineExceededError: no answer within the timeout.
             ProviderError: the provider failed.
             ClosedError: after `cleanup()`.
@@ -223,10 +223,10 @@ class LLMClient:
     # --- streamed replies ---
 
     def stream(self, messages: Conversation, **options: Unpack[CallOptions]) -> CompletionStream:
-        """The reply in pieces; an iterator and a context manager.
+        """The reply as a stream of deltas; an iterator and a context manager.
 
-        The call is made when the first piece is asked for. Closing the stream closes the upstream
-        request. Raises as `complete` does, and StreamInterruptedError after the first piece.
+        The request is made when the first delta is asked for. Closing the stream closes the
+        request. Raises as `complete` does, and StreamInterruptedError after the first delta.
         """
         timeout_s = options.get("timeout_s") or self._policy.stream_timeout_s
         return self._caller.stream(self._request(messages, options), timeout_s)
@@ -243,16 +243,16 @@ class LLMClient:
     def structured(
         self, messages: Conversation, schema: Schema, **options: Unpack[CallOptions]
     ) -> Any:
-        """A JSON value that fits `schema`, after one repair round if need be.
+        """A JSON value that fits `schema`; the model may be asked once for a repair.
 
         Args:
             messages: a user's message, or the conversation.
             schema: JSON Schema (draft 2020-12).
-            **options: see `CallOptions`; `response_format` is this method's own.
+            **options: see `CallOptions`; `response_format` is overwritten.
 
         Raises:
             InvalidRequestError: `schema` is not a JSON Schema.
-            StructuredReplyError: the model could not do it.
+            StructuredReplyError: the reply does not fit, even after the repair.
             XweError: as `complete` does.
         """
         dialogue = structured_dialogue(_conversation(messages), schema, self._policy.json_mode)
@@ -304,14 +304,14 @@ class LLMClient:
     # --- state and end ---
 
     def stats(self) -> dict[str, Any]:
-        """The client at this moment: transport, pool, places, breaker and retries left."""
+        """The client's current state: transport, pool, slots, breaker and retries left."""
         return {
             name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
             for name, value in self._caller.stats().items()
         }
 
     def cleanup(self) -> None:
-        """Release threads and connections. Idempotent; a call after it raises RuntimeError."""
+        """Release threads and connections. Idempotent; later calls raise RuntimeError."""
         self._caller.close()
 
     def __enter__(self) -> Self:
@@ -359,11 +359,11 @@ def _conversation(messages: Conversation) -> Sequence[Message]:
 
 
 class DeepSeek:
-    """The older client's shape over the new one: `chat` returns `{"text": …}`.
+    """The older client's interface: `chat` returns `{"text": …}`.
 
     Args:
-        api_key: DEEPSEEK_API_KEY when None.
-        model: the provider's name of the model.
+        api_key: if None, DEEPSEEK_API_KEY.
+        model: the provider's name for the model.
     """
 
     def __init__(self, api_key: str | None = None, model: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""One hook through which every model call is observed, with a frozen record.
+"""The one hook that observes model calls, and the frozen record that it receives.
 
 The record says how a call went; it never holds a prompt, a reply or a key.
 """
@@ -13,10 +13,10 @@ from xwe.core.nlp.completion import Timings, Usage
 log = logging.getLogger("xwe.llm")
 
 request_id: ContextVar[str] = ContextVar("xwe_request_id", default="-")
-"""The HTTP request on whose behalf the current code runs; "-" outside of one."""
+"""Id of the HTTP request for which the current code runs; "-" outside of one."""
 
 user_id: ContextVar[str] = ContextVar("xwe_user_id", default="-")
-"""The user on whose behalf the current code runs; "-" when there is none."""
+"""Id of the user for whom the current code runs; "-" if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class CallRecord:
 
     Attributes:
         provider: host and port of the endpoint.
-        model: the provider's name of the model.
+        model: the provider's name for the model.
         kind: "whole" or "streamed".
         outcome: "ok", "cancelled", or the error's `code`.
-        detail: the error's message for operators; "" when there was none.
+        detail: the error's message for operators; "" if there was no error.
         timings: where the time went.
-        usage: what the provider counted, if it said.
-        request_id: of the HTTP request behind the call.
-        user_id: of the user behind the call.
+        usage: the provider's token counts, if it sent any.
+        request_id: of the HTTP request that made the call.
+        user_id: of the user who made it.
     """
 
     provider: str
@@ -56,13 +56,13 @@ _LINE = (
 
 
 def log_failure(record: CallRecord) -> None:
-    """One WARN line for a call that failed; the observer where no other is given."""
+    """Log a warning for a call that failed; the default observer."""
     if record.outcome not in {"ok", "cancelled"}:
         _log(logging.WARNING, record)
 
 
 def log_every_call(record: CallRecord) -> None:
-    """A line for each call, a WARN for one that failed; `LLMClient(debug=True)`."""
+    """Log every call, with a warning for one that failed; for `LLMClient(debug=True)`."""
     _log(logging.INFO if record.outcome in {"ok", "cancelled"} else logging.WARNING, record)
 
 

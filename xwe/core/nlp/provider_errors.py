@@ -1,7 +1,7 @@
-"""What a provider's refusal means: statuses and error objects become our errors. Pure functions.
+"""A provider's statuses and error objects as our errors; pure functions.
 
-What a message quotes of the provider's words is at most 200 bytes, of printable text, without
-anything that looks like a key and without the texts that the caller asks to hide.
+A message quotes at most 200 bytes of the provider's words: printable text, without anything that
+looks like a key and without the texts that the caller asks to hide.
 """
 
 import math
@@ -26,20 +26,20 @@ from xwe.errors import (
 
 QUOTED_BYTES = 200
 
-# The shortest hidden text that is looked for as a whole ("the" would be everywhere), and the
-# shortest piece of one that counts as a quotation of it.
+# The shortest hidden text that is searched for ("the" would be everywhere), and the shortest part
+# of one that counts as a quotation of it.
 _WHOLE_CHARS = 4
 _PIECE_CHARS = 24
 
-# Nothing beyond can be quoted, and looking for secrets in it would take its time.
-_LOOKED_AT_CHARS = 2000
+# Nothing beyond this can be quoted, and searching it for secrets would take time.
+_SEARCHED_CHARS = 2000
 
 _KEY_LIKE = re.compile(r"(?i)\bbearer\s+\S+|\b(?:sk|pk|rk|gsk|xai|key|org|proj)-[\w*.-]{6,}")
 _ERROR_STATUS = re.compile(r"[45]\d\d", re.ASCII)
 _HTML_TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
 _HTML_TAG = re.compile(r"<[^>]*>")
 
-_COME_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
+_RETRYABLE = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 _QUOTA = frozenset({"insufficient_quota", "insufficient_balance", "billing_hard_limit_reached"})
 _STATUS_OF_KIND = {
     **dict.fromkeys(_QUOTA, 429),
@@ -69,9 +69,9 @@ def error_from_status(
 
     Args:
         status: any status but 200.
-        headers: the reply's; looked up without regard to case if the mapping does so.
-        body: the reply's, or its beginning.
-        hidden: texts that must not be shown (the key, the prompts), should the provider echo them.
+        headers: of the reply; names are looked up as the mapping does and in title case.
+        body: of the reply, or its beginning.
+        hidden: texts that must not be shown if the provider echoes them (the key, the prompts).
     """
     error = _error_object(body)
     said = quoted(_words_of(error) or _plain_words(body), hidden)
@@ -79,7 +79,7 @@ def error_from_status(
 
 
 def error_from_object(error: object, *, hidden: Iterable[str] = ()) -> ProviderError:
-    """The error that an `error` object inside a reply with status 200 means."""
+    """The error that an `error` object in a reply with status 200 means."""
     kinds = _kinds_of(error)
     known = (_STATUS_OF_KIND[kind] for kind in kinds if kind in _STATUS_OF_KIND)
     numbers = (int(kind) for kind in kinds if _ERROR_STATUS.fullmatch(kind))
@@ -88,11 +88,11 @@ def error_from_object(error: object, *, hidden: Iterable[str] = ()) -> ProviderE
 
 
 def retry_after_s(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """The wait that the headers ask for, in seconds; None where they ask for none that is usable.
+    """The wait that the headers ask for, in seconds; None if there is none, or an unusable one.
 
     Args:
-        headers: `retry-after-ms`, or `retry-after` as seconds or as a date.
-        now: the time to reckon a date from, in seconds since the epoch; now, where not given.
+        headers: `retry-after-ms`, or `retry-after` in seconds or as a date.
+        now: the current time, in seconds since the epoch; the clock's if None.
     """
     milliseconds = _seconds(_header(headers, "retry-after-ms"))
     if milliseconds is not None:
@@ -111,8 +111,8 @@ def retry_after_s(headers: Mapping[str, str], now: float | None = None) -> float
 
 
 def quoted(text: str, hidden: Iterable[str] = ()) -> str:
-    """A provider's words as they may be shown to people and written to a log."""
-    text = text[:_LOOKED_AT_CHARS]
+    """A provider's words, safe to show to people and to log."""
+    text = text[:_SEARCHED_CHARS]
     for secret in hidden:
         if len(secret) < _WHOLE_CHARS:
             continue
@@ -127,7 +127,7 @@ def quoted(text: str, hidden: Iterable[str] = ()) -> str:
 
 
 def hidden_texts(request: CompletionRequest, api_key: str) -> Iterator[str]:
-    """What an error about this request must never show: the key, and what the user wrote."""
+    """The texts that an error about this request must not show: the key and the messages."""
     yield api_key
     for message in request.messages:
         content = message.get("content") if isinstance(message, dict) else message
@@ -140,12 +140,12 @@ def hidden_texts(request: CompletionRequest, api_key: str) -> Iterator[str]:
 
 
 def title_of(body: bytes) -> str:
-    """The title of an HTML page, as it may be shown; empty where there is none."""
+    """The title of an HTML page, safe to show; "" if it has none."""
     found = _HTML_TITLE.search(body[:4096].decode("utf-8", "replace"))
     return quoted(found[1]) if found else ""
 
 
-def _error(  # noqa: PLR0911 - a return for each meaning is the table
+def _error(  # noqa: PLR0911 - a table with one return for each meaning
     status: int, kinds: tuple[str, ...], said: str, retry_after: float | None
 ) -> ProviderError:
     tail = f": {said}" if said else "."
@@ -155,7 +155,7 @@ def _error(  # noqa: PLR0911 - a return for each meaning is the table
             quota_exhausted=True,
         )
     if status == HTTPStatus.UNAUTHORIZED:
-        # Providers repeat parts of the key here, so their words are left out.
+        # Providers repeat parts of the key here, so nothing is quoted.
         return ProviderAuthError(
             "The provider refused the key (401); check LLM_API_KEY and LLM_BASE_URL.", status=401
         )
@@ -173,7 +173,7 @@ def _error(  # noqa: PLR0911 - a return for each meaning is the table
         return ProviderRateLimitedError(
             f"The provider asks for fewer calls (429){tail}", retry_after_s=retry_after
         )
-    if status in _COME_AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status in _RETRYABLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return ProviderStatusError(
             f"The provider failed ({status}){tail}", status=status, retry_after_s=retry_after
         )
@@ -216,7 +216,7 @@ def _words_of(error: object) -> str:
         if isinstance(value, str):
             return value
         if isinstance(value, list):
-            # A validator's list; each entry also repeats the input, which is the prompt.
+            # A validator's list; each entry also repeats the input, which holds the prompt.
             return "; ".join(_words_of(entry) for entry in value[:3])
     return ""
 
@@ -224,7 +224,7 @@ def _words_of(error: object) -> str:
 def _plain_words(body: bytes) -> str:
     start = body[:4096].lstrip()
     if start[:1] in (b"{", b"["):
-        return ""  # JSON of an unknown shape: nobody knows which of its fields may be shown
+        return ""  # JSON of an unknown shape: any of its fields may be a secret
     text = start.decode("utf-8", "replace")
     if start[:1] == b"<":
         found = _HTML_TITLE.search(text)
@@ -233,9 +233,9 @@ def _plain_words(body: bytes) -> str:
 
 
 def _repeats(text: str, secret: str) -> bool:
-    """Whether the text repeats a longer piece of the secret."""
+    """Whether the text repeats a long part of the secret."""
     half = _PIECE_CHARS // 2
-    # A common piece of twice the step's length always covers one whole step.
+    # A common part of twice the step's length always contains one whole step.
     return any(text[at : at + half] in secret for at in range(0, len(text) - half + 1, half))
 
 

@@ -1,4 +1,4 @@
-"""Server-sent events, decoded from bytes as they come (WHATWG HTML, section 9.2.6)."""
+"""Incremental decoder of server-sent events (WHATWG HTML, section 9.2.6)."""
 
 from xwe.errors import StreamInterruptedError
 
@@ -8,22 +8,22 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class SSEDecoder:
-    """Cuts a byte stream into the data of its events, however the bytes were chunked.
+    """Splits a byte stream into the data of its events, however the bytes were chunked.
 
-    Comments and the fields `event`, `id` and `retry` are dropped: the chat protocol says all it
-    has to say in `data`. An event that the stream's end cuts off is dropped too.
+    Comments and the fields `event`, `id` and `retry` are dropped, since the chat protocol uses
+    only `data`. So is an event that the end of the stream cuts off.
 
     Args:
-        max_line_bytes: the longest line that is taken; the memory held is of that order.
+        max_line_bytes: the longest line that is accepted; it also bounds the memory held.
     """
 
     __slots__ = ("_after_cr", "_at_start", "_between_events", "_data", "_held", "_line", "_max")
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._max = max_line_bytes
-        self._line: list[bytes] = []  # the pieces of a line whose end has not come
-        self._held = 0  # their length together
-        self._data: list[bytes] = []  # the data lines of an event whose end has not come
+        self._line: list[bytes] = []  # pieces of an unfinished line
+        self._held = 0  # their total length
+        self._data: list[bytes] = []  # data lines of an unfinished event
         self._at_start = True
         self._after_cr = False
         self._between_events = False
@@ -34,7 +34,7 @@ class SSEDecoder:
         Raises:
             StreamInterruptedError: a line is too long (reason "too_large").
         """
-        # Nearly every chunk of a real stream is whole events of one line each.
+        # The fast path: nearly every chunk of a real stream is whole events of one line each.
         if self._between_events and chunk[:6] == b"data: " and chunk[-2:] == b"\n\n":
             events = chunk[6:-2].split(b"\n\ndata: ")
             if (
@@ -52,7 +52,7 @@ class SSEDecoder:
         if not chunk:
             return []
         if b"\n" not in chunk and b"\r" not in chunk:
-            # Kept in pieces: joining at every chunk would cost the square of the line's length.
+            # Kept in pieces: joining at every chunk would take quadratic time.
             self._hold(chunk)
             return []
         if self._line:

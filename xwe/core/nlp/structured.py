@@ -1,4 +1,4 @@
-"""JSON by schema: asked for, cut out of what the model wrote, checked, and mended once.
+"""JSON by schema: request it, extract it from the reply, validate it, and ask once for a repair.
 
 The dialogue with the model is a generator of requests, so that the sync and the async client drive
 the same logic (as httpx does with its authentication flows).
@@ -15,50 +15,50 @@ from xwe.errors import InvalidRequestError, StructuredReplyError
 
 Schema = Mapping[str, Any]
 
-# The repair round shows the model this much of its own reply: enough to mend, not to drown in.
+# How much of its own reply the repair request shows the model.
 SHOWN_BACK_CHARACTERS = 20_000
-# A person reads the first few; a model too.
+# A model corrects the first few errors; more would only confuse it.
 SHOWN_ERRORS = 5
 
 Round = tuple[Sequence[Message], Mapping[str, Any] | None]
-"""The messages of a request and its `response_format`."""
+"""The messages of a request, and its `response_format`."""
 
 
 def structured_dialogue(
     messages: Sequence[Message], schema: Schema, json_mode: str
 ) -> Generator[Round, Completion, Any]:
-    """Yield what to ask, be sent the completion, return the parsed and valid JSON.
+    """Yield each request, receive its completion, and return the valid JSON value.
 
     Args:
         messages: the conversation so far.
-        schema: JSON Schema of the wanted value.
-        json_mode: what the provider promises: "schema", "object" or "none".
+        schema: JSON Schema of the value.
+        json_mode: what the provider can enforce: "schema", "object" or "none".
 
     Raises:
         InvalidRequestError: `schema` is not a JSON Schema.
-        StructuredReplyError: also the mended reply does not fit.
+        StructuredReplyError: the repaired reply does not fit either.
     """
     validator = _validator(orjson.dumps(schema))
     response_format = _response_format(schema, json_mode)
     asked = [*messages, _instruction(schema)]
     completion = yield asked, response_format
-    value, complaint = _read(completion, validator)
-    if complaint is None:
+    value, fault = _read(completion, validator)
+    if fault is None:
         return value
     shown = completion.text[:SHOWN_BACK_CHARACTERS]
-    mended = [
+    repair = [
         *asked,
         {"role": "assistant", "content": shown or "(empty)"},
         {
             "role": "user",
-            "content": f"That reply cannot be used: {complaint}\n"
+            "content": f"That reply cannot be used: {fault}\n"
             "Send the whole JSON value again, corrected, and nothing else.",
         },
     ]
-    completion = yield mended, response_format
-    value, complaint = _read(completion, validator)
-    if complaint is not None:
-        raise StructuredReplyError(f"The model's JSON does not fit the schema: {complaint[:200]}")
+    completion = yield repair, response_format
+    value, fault = _read(completion, validator)
+    if fault is not None:
+        raise StructuredReplyError(f"The model's JSON does not fit the schema: {fault[:200]}")
     return value
 
 
@@ -75,7 +75,7 @@ def _instruction(schema: Schema) -> Message:
 def _response_format(schema: Schema, json_mode: str) -> Mapping[str, Any] | None:
     if json_mode == "schema":
         return {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(schema)}}
-    # "object" promises an object and nothing else, so that a schema of another type goes without.
+    # "object" allows nothing but an object, so it does not suit a schema of another type.
     if json_mode == "object" and schema.get("type", "object") == "object":
         return {"type": "json_object"}
     return None
@@ -83,7 +83,7 @@ def _response_format(schema: Schema, json_mode: str) -> Mapping[str, Any] | None
 
 @functools.lru_cache(maxsize=64)
 def _validator(schema_text: bytes) -> Any:
-    # jsonschema takes 60 ms to import and most callers never ask for JSON.
+    # jsonschema takes 60 ms to import, and most callers never ask for JSON.
     from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415
 
     schema = orjson.loads(schema_text)
@@ -95,7 +95,7 @@ def _validator(schema_text: bytes) -> Any:
 
 
 def _read(completion: Completion, validator: Any) -> tuple[Any, str | None]:
-    """The value, or what is wrong with it in words that a model can act on."""
+    """The value, or what is wrong with it, in words that a model can act on."""
     if completion.finish_reason == "length":
         return None, "it was cut off by max_tokens before its end."
     try:
@@ -109,7 +109,7 @@ def _read(completion: Completion, validator: Any) -> tuple[Any, str | None]:
 
 
 def cut_out_json(text: str) -> str:
-    """The JSON in a reply: without the code fence or the sentence around it that models add."""
+    """The JSON in a reply, without the code fence or the sentences that models add around it."""
     stripped = text.strip()
     fence = stripped.find("```")
     if fence >= 0:
@@ -117,7 +117,7 @@ def cut_out_json(text: str) -> str:
         end = body.rfind("```")
         body = body[:end] if end >= 0 else body
         first_line, newline, rest = body.partition("\n")
-        # "```json": the language stands on the fence's own line.
+        # The first line may name the language: "```json".
         stripped = (rest if newline and first_line.strip().isalnum() else body).strip()
     if stripped[:1] in {"{", "["}:
         return stripped
