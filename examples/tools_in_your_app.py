@@ -1,7 +1,7 @@
-"""Tools of your own in an existing Flask app: a synchronous view that streams, and nothing else.
+"""Your own tools in an existing Flask app, streamed from a synchronous view.
 
-The view is a plain function and the tools are too. While they run the model goes on talking, and
-whoever reads the page sees each piece as it comes.
+Both the view and the tools are plain functions. While the tools run, the model goes on talking, and
+the page shows each piece as it comes.
 """
 
 import time

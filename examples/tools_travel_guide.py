@@ -1,7 +1,7 @@
 """A travel guide that looks up weather and food, 2.5 s each, in the three modes of calling tools.
 
-sync waits in silence, non_preemptive goes on talking to the end of what it wanted to say, and
-preemptive is cut off in the moment in which both results are there.
+In sync mode the model says nothing while it waits. In non_preemptive mode it goes on talking until
+it has finished. In preemptive mode it is cut off as soon as both results are there.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ if __name__ == "__main__":
         LLMClient(transport="aiohttp") as client,
     ):
         for mode in ("sync", "non_preemptive", "preemptive"):
-            # A new one each time: an agent learns how long its tools take, and shortens its bridge.
+            # A new agent each time: it learns how long its tools take and would shorten its bridge.
             agent = Agent(client, [weather, food])
             began, notes = time.monotonic(), {}
             shown = ""

@@ -1,7 +1,7 @@
-"""A slow tool that says how far it is, while the model goes on talking.
+"""A slow tool that reports its progress while the model goes on talking.
 
-It is an ordinary blocking function: it runs in a thread of its own, and the `Progress` that it
-asks for in its signature may be called from there.
+It is an ordinary blocking function, so it runs in a thread; the `Progress` in its signature may be
+called from there.
 """
 
 import time

@@ -1,8 +1,8 @@
 """Tools that change something: they start late, and run once whatever happens.
 
-A tool that only reads starts at the closing brace of its own arguments. One with side effects
-waits until the model has finished speaking, is not run twice for the same order, and goes on for a
-moment when its reader has left.
+A tool that only reads starts at the closing brace of its own arguments. A tool with side effects
+waits until the model has finished its answer, does not run twice for the same order, and may go on
+for a moment after its reader has left.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ async def order(item: str) -> str:
 
 
 def calls(item: str, times: int) -> Behaviour:
-    """A model that looks up the price and then orders, as often as that."""
+    """A model that looks up the price and then orders so many times."""
     orders = [{"name": "order", "arguments": {"item": item}}] * times
     asked = [{"name": "price", "arguments": {"item": item}}, *orders]
     return Behaviour(tool_calls=asked, tokens_per_s=100)
