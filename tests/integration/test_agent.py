@@ -1,4 +1,4 @@
-"""Turns with tools over a real wire: every transport, every provider's way of sending calls."""
+"""Turns with tools over a real wire, with every transport and every way of sending calls."""
 
 import asyncio
 import threading
@@ -53,7 +53,7 @@ def agent(client):
 
 @pytest.fixture
 def model(mock_server):
-    """Plays all parts of a turn; the keyword arguments are how it makes its calls."""
+    """Plays all steps of a turn; the keyword arguments say how it sends its calls."""
 
     def play(*, calls=CALLS, **behaviour):
         mock_server.script_by_kind(
@@ -125,7 +125,7 @@ def test_a_turn_is_the_same_from_a_coroutine_on_a_loop_of_its_own(model, agent):
     async def turn():
         return [event async for event in agent.run_async("?", mode="sync")]
 
-    # Which of two tools is heard of first is up to them.
+    # Either of the two tools may finish first.
     shown = sorted(type(event).__name__ for event in asyncio.run(turn()))
     assert shown == sorted(type(event).__name__ for event in agent.run("?", mode="sync"))
 
@@ -170,7 +170,7 @@ def test_preempted_turns_leave_no_request_behind(model, client, mock_server):
 
     @tool(effect="read_only", name="weather")
     async def slow(city: str) -> str:
-        """Takes its time, until the first of the bridges has been asked for."""
+        """Returns once the first bridge has been requested."""
         await asyncio.to_thread(mock_server.wait_until, bridges)
         return city
 

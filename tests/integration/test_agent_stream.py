@@ -1,4 +1,4 @@
-"""Turns with tools over the web: streamed, rejoined, stopped, and read by others' decoders."""
+"""Turns with tools over HTTP: streamed, rejoined and stopped."""
 
 import json
 import urllib.request
@@ -14,7 +14,7 @@ CALLS = [
 ]
 
 
-# A tool of the server's own that takes until there is a file.
+# A tool of the operator's that returns once a file exists.
 HELD = """
 import asyncio, os, pathlib
 from xwe import tool
@@ -30,7 +30,7 @@ async def held(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def held_until(tmp_path_factory):
-    """Where the files are that `held` waits for."""
+    """The directory of the files that `held` waits for."""
     return tmp_path_factory.mktemp("held")
 
 

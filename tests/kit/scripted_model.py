@@ -1,4 +1,4 @@
-"""A model whose every piece is released by the test, so that each interleaving can be forced."""
+"""A model whose pieces the test releases one by one, so that it can force any interleaving."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ class Reply:
 
 
 class ScriptedModel:
-    """Stands for an `LLMClient`: answers the requests in order, and remembers them."""
+    """Stands in for an `LLMClient`: answers requests in order and records them."""
 
     def __init__(self):
         self.replies = []
@@ -87,7 +87,7 @@ class Listener:
             self._news.notify_all()
 
     async def until(self, kind, /, count=1, **fields):
-        """The count-th event of a kind that has these fields."""
+        """Wait for the count-th event of a kind with these fields."""
         async with self._news:
             while len(found := self.of(kind, **fields)) < count:
                 assert not self.task.done(), f"over without {kind.__name__}: {self.events}"

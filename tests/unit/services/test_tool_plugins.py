@@ -1,4 +1,4 @@
-"""Tools that the operator names are found, or refused in one line before the server is ready."""
+"""Tool plugins are found, or refused in one line before the server is ready."""
 
 import sys
 
@@ -17,7 +17,7 @@ def weather(city: str) -> str:
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """Writes a module where the server is started."""
+    """Writes a module into the directory where the server starts."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     monkeypatch.delitem(sys.modules, "shop_tools", raising=False)

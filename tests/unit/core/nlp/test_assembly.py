@@ -56,7 +56,7 @@ def test_a_call_without_an_id_is_given_one() -> None:
     first = assembled(Delta(tool_calls=(ToolCallDelta(0, None, "f", "{}"),)))
     second = assembled(Delta(tool_calls=(ToolCallDelta(0, None, "f", "{}"),)))
     assert first.tool_calls[0].id == first.message["tool_calls"][0]["id"]
-    # Two replies of one conversation must not have calls of the same name.
+    # Two replies of one conversation must not have calls with the same id.
     assert first.tool_calls[0].id != second.tool_calls[0].id
 
 

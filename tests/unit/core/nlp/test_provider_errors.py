@@ -1,4 +1,4 @@
-"""What a refusal means, and what may be quoted of it."""
+"""Which error a refusal becomes, and what the error may quote."""
 
 import orjson
 import pytest

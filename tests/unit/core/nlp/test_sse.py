@@ -1,4 +1,4 @@
-"""The decoder must not care how a stream was cut, and must give what the specification gives."""
+"""However a stream is cut, the decoder yields what the specification says."""
 
 import itertools
 import re
@@ -17,7 +17,7 @@ def decode(*chunks: bytes) -> list[bytes]:
 
 
 def by_the_book(stream: bytes) -> list[bytes]:
-    """The specification's algorithm, as plainly as it can be written down."""
+    """The specification's algorithm, written down literally."""
     events, data = [], []
     lines = re.split(rb"\r\n|\r|\n", stream.removeprefix(b"\xef\xbb\xbf"))
     for line in lines[:-1]:
@@ -147,5 +147,5 @@ def test_a_long_line_in_tiny_chunks_costs_no_more_than_its_length():
     for _ in range(20_000):
         decoder.feed(b"x")
         held.append(len(decoder._line))
-    # Joined at every chunk there would be one piece, and 200 MB copied.
+    # Joining at every chunk would leave one piece, and copy 200 MB.
     assert held[-1] == 20_000

@@ -1,4 +1,4 @@
-"""A bridge is as long as the tools leave time for, by how long they took before."""
+"""A bridge is as long as the tools leave time for, judging by how long they took before."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A function as a tool: described by its signature, checked by it, and called as before."""
+"""A function as a tool: its signature describes and checks it, and it is called as before."""
 
 import dataclasses
 import datetime as dt

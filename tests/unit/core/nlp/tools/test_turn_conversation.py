@@ -1,4 +1,4 @@
-"""What the model is told: valid conversations, in which nothing is lost and nothing invented."""
+"""What the model is told: valid conversations; nothing is lost, nothing is invented."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Limits, and what is left when a turn ends before its time: nothing, and nothing done twice."""
+"""Time limits, and turns that end early: nothing is left behind and nothing is done twice."""
 
 import asyncio
 import threading
@@ -57,7 +57,7 @@ async def test_the_turn_has_a_deadline_of_its_own(model, agent_of, monkeypatch):
     agent = agent_of(gated(gate), policy=AgentPolicy(turn_timeout_s=0.01))
     turn = Listener(agent.run_async("go"))
     await gate.entered.wait()
-    for timer in timers:  # only now, or a busy machine might not have come so far by then
+    for timer in timers:  # only now: on a busy machine they might fire too early
         start(*timer)
     with pytest.raises(DeadlineExceededError):
         await turn.end()

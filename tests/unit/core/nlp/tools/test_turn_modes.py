@@ -1,4 +1,4 @@
-"""What is said while tools run, and who is cut off when."""
+"""What the model says while tools run, and when it is cut off."""
 
 import asyncio
 
@@ -89,7 +89,7 @@ async def test_the_bridge_is_cut_also_when_no_piece_of_it_is_coming(model, agent
 
 
 async def test_pieces_that_were_not_shown_are_counted_and_not_claimed(model, agent_of):
-    """The reader is slow: what lay in the inbox at the cut was never shown to anybody."""
+    """The reader is slow: pieces that were in the inbox at the cut were never shown."""
     gate, never = Gate(), asyncio.Event()
     model.reply(call("slow"), finish("tool_calls"))
     model.reply("one ", "two ", "three ", never)
@@ -102,7 +102,7 @@ async def test_pieces_that_were_not_shown_are_counted_and_not_claimed(model, age
             shown.append(event.text)
             if event.text == "one ":
                 gate.opened.set()
-                await settled.wait()  # the reader's own time: pieces and result gather
+                await settled.wait()  # a slow reader: pieces and the result are waiting by now
         last = event
     text = "".join(shown[:-1])
     assert f"<shown>{text}</shown>" in third.messages[-1]["content"]

@@ -1,4 +1,4 @@
-"""When a tool starts: at its own closing brace where it may, and never where it must not."""
+"""When a tool starts: at its own closing brace if it may, and never when it must not."""
 
 import asyncio
 import threading
