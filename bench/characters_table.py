@@ -13,15 +13,14 @@ import threading
 import time
 
 from xwe.core.nlp.llm_client import LLMClient
-from xwe.jobs.handlers import JobHandlers
 from xwe.jobs.in_process import InProcessRunner
+from xwe.jobs.rows import JobRows
 from xwe.mock import Behaviour, MockServer
 from xwe.mock.rules import Rule
 from xwe.services.characters.categories import PROFILE_CATEGORIES
 from xwe.services.characters.generation import CharacterGeneration
 from xwe.services.characters.sample_texts import sample
 from xwe.services.characters.service import Characters, NewCharacter
-from xwe.services.job_store import StoredJobs
 from xwe.services.tasks import Tasks
 from xwe.storage.database import Database
 from xwe.storage.migrating import upgrade
@@ -66,9 +65,9 @@ class Watch:
 
 def measure(database, client, user_id, number):
     """The seconds that eight categories took, and the whole character."""
-    watch, notifications, handlers = Watch(), Notifications(), JobHandlers()
-    CharacterGeneration(database, client).register(handlers)
-    runner = InProcessRunner(StoredJobs(database, watch.tell), handlers)
+    watch, notifications = Watch(), Notifications()
+    handlers = CharacterGeneration(database, client).handlers
+    runner = InProcessRunner(JobRows(database, watch.tell), handlers)
     tasks = Tasks(database, notifications, wake=runner.wake)
     characters = Characters(database, tasks)
     asked = NewCharacter(f"悟空 {number}", "sample", sample("zh").text)

@@ -9,8 +9,10 @@ from xwe.core.nlp.llm_client import CHAT_COMPLETIONS, LLMClient
 from xwe.core.nlp.retry import RetryPolicy
 from xwe.core.nlp.tools.agent import Agent
 from xwe.core.nlp.tools.policy import AgentPolicy
-from xwe.jobs.handlers import JobHandlers
+from xwe.jobs.attempt import AttemptTimes
 from xwe.jobs.in_process import InProcessRunner
+from xwe.jobs.rows import JobRows
+from xwe.jobs.work import Handler
 from xwe.observability.observation import Observation
 from xwe.observability.spans import Spans
 from xwe.services.accounts import Accounts
@@ -21,10 +23,8 @@ from xwe.services.chats.service import Chats
 from xwe.services.chats.values import ChatTimes, PromptLimits
 from xwe.services.everyday_tools import EVERYDAY_TOOLS
 from xwe.services.housekeeping import Housekeeping
-from xwe.services.job_store import StoredJobs
 from xwe.services.limits import Limits, UserLimits
-from xwe.services.task_news import TaskNews
-from xwe.services.tasks import Tasks
+from xwe.services.tasks import TaskNotifier, Tasks
 from xwe.services.tool_plugins import with_plugins
 from xwe.services.travel_tools import TRAVEL_TOOLS
 from xwe.settings import Settings
@@ -48,7 +48,7 @@ class Services:
     characters: Characters
     housekeeping: Housekeeping
     jobs: InProcessRunner
-    job_handlers: JobHandlers
+    job_handlers: dict[str, Handler]
     tasks: Tasks
     observation: Observation
     notifications: Notifications
@@ -94,10 +94,10 @@ def build_services(settings: Settings) -> Services:
     limits = _limits(settings)
     handlers = _job_handlers(settings, database, client)
     jobs = InProcessRunner(
-        StoredJobs(database, TaskNews(notifications).tell),
+        JobRows(database, TaskNotifier(notifications)),
         handlers,
         workers=settings.jobs.workers,
-        lease_s=settings.jobs.lease_s,
+        times=AttemptTimes(lease_s=settings.jobs.lease_s),
     )
     tasks = Tasks(database, notifications, wake=jobs.wake, limits=limits)
     return Services(
@@ -186,12 +186,10 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _job_handlers(settings: Settings, database: Database, client: LLMClient) -> JobHandlers:
+def _job_handlers(settings: Settings, database: Database, client: LLMClient) -> dict[str, Handler]:
     """Who does which kind of job."""
-    handlers = JobHandlers()
     prompts = Prompts(settings.characters.prompts_dir)
-    CharacterGeneration(database, client, prompts=prompts).register(handlers)
-    return handlers
+    return CharacterGeneration(database, client, prompts=prompts).handlers
 
 
 def _chats(

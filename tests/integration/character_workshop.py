@@ -5,23 +5,23 @@ import threading
 import time
 
 from xwe.core.nlp.llm_client import LLMClient
-from xwe.jobs.handlers import JobHandlers
+from xwe.jobs.attempt import AttemptTimes
 from xwe.jobs.in_process import InProcessRunner
+from xwe.jobs.rows import JobRows
 from xwe.mock import Behaviour
 from xwe.mock.rules import Rule
 from xwe.services.characters.generation import CharacterGeneration
 from xwe.services.characters.service import Characters, NewCharacter
-from xwe.services.database_threads import close_database_threads
-from xwe.services.job_store import StoredJobs
 from xwe.services.limits import Limits
-from xwe.services.task_news import FINAL_STATUSES, TaskNews
-from xwe.services.tasks import Tasks
+from xwe.services.task_watch import FINAL_STATUSES
+from xwe.services.tasks import TaskNotifier, Tasks
 from xwe.storage.database import Database
+from xwe.storage.database_threads import close_database_threads
 from xwe.storage.repositories import users
 from xwe.streams.notifications import Notifications
 
 SOON_S = 60.0
-QUICK = {"poll_s": 0.05, "look_s": 0.05, "backoff_s": 0.05}
+QUICK = {"poll_s": 0.05, "times": AttemptTimes(check_s=0.05, backoff_s=0.05)}
 
 
 def about(*words):
@@ -54,12 +54,11 @@ class Workshop:
         notifications = Notifications()
         self._changed = threading.Condition()
         self._stack = contextlib.ExitStack()
-        self._store = StoredJobs(self.database, TaskNews(notifications).tell)
-        self._handlers = JobHandlers()
-        CharacterGeneration(self.database, self.client, encyclopaedias=encyclopaedias).register(
-            self._handlers
+        self._rows = JobRows(self.database, TaskNotifier(notifications))
+        self._generation = CharacterGeneration(
+            self.database, self.client, encyclopaedias=encyclopaedias
         )
-        self.runner = InProcessRunner(self._store, self._handlers, **QUICK)
+        self.runner = self._new_runner()
         limits = Limits()
         self.tasks = Tasks(self.database, notifications, wake=self._wake, limits=limits)
         self.characters = Characters(self.database, self.tasks, limits)
@@ -70,8 +69,11 @@ class Workshop:
     def another_runner(self):
         """The runner of a process that comes after this one."""
         self.runner.close()
-        self.runner = InProcessRunner(self._store, self._handlers, **QUICK)
+        self.runner = self._new_runner()
         self.runner.start()
+
+    def _new_runner(self):
+        return InProcessRunner(self._rows, self._generation.handlers, **QUICK)
 
     def make(self, role="孙悟空", text="孙悟空从石头里出生。", **fields):
         """A character's task."""

@@ -12,12 +12,11 @@ import orjson
 import pytest
 
 from xwe.errors import ConflictError, DatabaseUnavailableError, JobLostError, NotFoundError
-from xwe.jobs.handlers import JobHandlers
-from xwe.jobs.in_process import InProcessRunner, utc_now
-from xwe.services.job_store import StoredJobs, checkpoint, finish_with
-from xwe.services.task_news import TaskNews
+from xwe.jobs.attempt import AttemptTimes, utc_now
+from xwe.jobs.in_process import InProcessRunner
+from xwe.jobs.rows import JobRows
 from xwe.services.task_watch import TaskWatches
-from xwe.services.tasks import Tasks
+from xwe.services.tasks import TaskNotifier, Tasks
 from xwe.storage.database import Database
 from xwe.storage.models import job as job_table
 from xwe.storage.repositories import jobs, users
@@ -35,20 +34,17 @@ def url(either_url):
 class Process:
     """What one process has: its connections, who listens there, its tasks and its runner."""
 
-    def __init__(self, url, **times):
+    def __init__(self, url, poll_s=0.05, **times):
         self.database = Database(url)
         self.notifications = Notifications()
-        self.handlers = JobHandlers()
-        store = StoredJobs(self.database, TaskNews(self.notifications).tell)
+        self.handlers = {}
         self.runner = InProcessRunner(
-            store, self.handlers, **({"poll_s": 0.05, "look_s": 0.05, "backoff_s": 0.01} | times)
+            JobRows(self.database, TaskNotifier(self.notifications)),
+            self.handlers,
+            poll_s=poll_s,
+            times=AttemptTimes(**({"check_s": 0.05, "backoff_s": 0.01} | times)),
         )
-        self.tasks = Tasks(
-            self.database,
-            self.notifications,
-            wake=self.runner.wake,
-            poll_s=times.get("poll_s", 0.05),
-        )
+        self.tasks = Tasks(self.database, self.notifications, wake=self.runner.wake, poll_s=poll_s)
 
     def queue(self, user, **payload):
         with self.database.write() as writing:
@@ -114,7 +110,7 @@ def last_view(process, user, job):
 
 # Two steps, each an effect with its checkpoint in one transaction; and the end with a third.
 STEPS = """
-from xwe.services.job_store import checkpoint, finish_with
+import asyncio
 from xwe.storage.repositories import users
 
 def build_with(database, after_step):
@@ -126,22 +122,25 @@ def build_with(database, after_step):
             if work.detail.get(step) != "done":
                 with database.write() as writing:
                     add_user(writing, f"{work.key}-{step}")
-                    checkpoint(writing, work, percent=50, message=step, detail={step: "done"})
+                    work.checkpoint(writing, percent=50, message=step, detail={step: "done"})
                 after_step(step)
         with database.write() as writing:
             add_user(writing, f"{work.key}-end")
-            finish_with(writing, work, {"attempt": work.attempt})
+            work.finish(writing, {"attempt": work.attempt})
         after_step("end")
-    return build
+
+    async def build_in_thread(work):
+        await asyncio.to_thread(build, work)
+
+    return build_in_thread
 """
 
 RUN_UNTIL_KILLED = (
     STEPS
     + """
 import sys, threading
-from xwe.jobs.handlers import JobHandlers
 from xwe.jobs.in_process import InProcessRunner
-from xwe.services.job_store import StoredJobs
+from xwe.jobs.rows import JobRows
 from xwe.storage.database import Database
 
 url, last_step = sys.argv[1:]
@@ -152,9 +151,8 @@ def after_step(step):
         threading.Event().wait()
 
 database = Database(url)
-handlers = JobHandlers()
-handlers.register("build", build_with(database, after_step))
-runner = InProcessRunner(StoredJobs(database, lambda job: None), handlers, poll_s=0.05)
+handlers = {"build": build_with(database, after_step)}
+runner = InProcessRunner(JobRows(database, lambda job: None), handlers, poll_s=0.05)
 runner.start()
 threading.Event().wait()
 """
@@ -193,7 +191,7 @@ def test_a_killed_process_is_followed_by_another_and_each_effect_happens_once(
         writing.execute(job_table.update().values(lease_until=utc_now()))
     other = Process(url, poll_s=0.05)
     try:
-        other.handlers.register("build", build_with(other.database, lambda step: None))
+        other.handlers["build"] = build_with(other.database, lambda step: None)
         other.runner.start()
         assert last_view(other, ada, job)["result"] == {"attempt": 2}
         assert other.usernames() == ["ada", *(f"job-{job}-{it}" for it in ("end", "one", "two"))]
@@ -207,7 +205,7 @@ def test_a_process_that_is_killed_right_after_the_end_is_followed_by_nobody(
     job = here.queue(ada)
     with running(RUN_UNTIL_KILLED, url, "end") as doomed:
         assert doomed.stdout.readline() == "end\n"
-    here.handlers.register("build", build_with(here.database, lambda step: None))
+    here.handlers["build"] = build_with(here.database, lambda step: None)
     assert (here.row(job).state, here.row(job).attempts) == ("done", 1)
     with here.database.read() as reading:
         assert not jobs.is_any_due(reading, ["build"], utc_now() + timedelta(minutes=2))
@@ -215,13 +213,12 @@ def test_a_process_that_is_killed_right_after_the_end_is_followed_by_nobody(
 
 FORK = """
 import os, sys, threading
-from xwe.jobs.handlers import JobHandlers
 from xwe.jobs.in_process import InProcessRunner
-from xwe.services.job_store import StoredJobs
+from xwe.jobs.rows import JobRows
 from xwe.storage.database import Database
 from xwe.storage.repositories import jobs
 
-class Seen(StoredJobs):
+class Seen(JobRows):
     looked = threading.Event()
 
     def is_any_due(self, kinds, at):
@@ -230,9 +227,13 @@ class Seen(StoredJobs):
         finally:
             self.looked.set()
 
-database, handlers, done = Database(sys.argv[1]), JobHandlers(), threading.Event()
-handlers.register("build", lambda work: done.set() or {'pid': os.getpid()})
-runner = InProcessRunner(Seen(database, lambda job: None), handlers, poll_s=3600)
+database, done = Database(sys.argv[1]), threading.Event()
+
+async def build(work):
+    done.set()
+    return {"pid": os.getpid()}
+
+runner = InProcessRunner(Seen(database, lambda job: None), {"build": build}, poll_s=3600)
 runner.start()
 Seen.looked.wait(60)  # and from now on the parent's looks at nothing
 if child := os.fork():
@@ -261,9 +262,9 @@ def test_a_runner_works_in_the_child_of_a_fork(tmp_path, sqlite_template):
 
 
 def test_two_runners_that_see_the_same_job_at_once_run_it_once(process, here, ada):
-    meet, calls, guard = threading.Barrier(2, timeout=SOON_S), [], threading.Lock()
+    meet, calls = threading.Barrier(2, timeout=SOON_S), []
 
-    class Met(StoredJobs):
+    class Met(JobRows):
         def is_any_due(self, kinds, at):
             is_due = super().is_any_due(kinds, at)
             if is_due and not meet.broken:
@@ -272,21 +273,15 @@ def test_two_runners_that_see_the_same_job_at_once_run_it_once(process, here, ad
                     meet.abort()  # once is enough
             return is_due
 
-    def build(work):
-        with guard:
-            calls.append(work.attempt)
+    async def build(work):
+        calls.append(work.attempt)
 
     job = here.queue(ada)
-    runners = []
-    for _ in range(2):
-        handlers = JobHandlers()
-        handlers.register("build", build)
-        runners.append(InProcessRunner(Met(here.database, lambda job: None), handlers))
-    threads = [threading.Thread(target=runner.take_due) for runner in runners]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SOON_S)
+    rows = Met(here.database, lambda job: None)
+    runners = [InProcessRunner(rows, {"build": build}) for _ in range(2)]
+    for runner in runners:
+        runner.start()
+    last_view(here, ada, job)
     for runner in runners:
         runner.close(SOON_S)
     assert calls == [1]
@@ -302,29 +297,35 @@ def test_the_effects_of_a_runner_that_was_followed_are_undone(process, here, ada
             users.create(writing, username="effect", password_hash="hash")
             write(writing, *args, **kwargs)
 
-    def build_late(work):
+    def write_late(work):
         begun.set()
         assert followed.wait(SOON_S)
         with pytest.raises(JobLostError):
-            add_user_and(checkpoint, work, percent=50, message="")
+            add_user_and(work.checkpoint, percent=50, message="")
         with pytest.raises(JobLostError):
-            add_user_and(finish_with, work, "the first's")
+            add_user_and(work.finish, "the first's")
         refused.set()
 
+    async def build_late(work):
+        await asyncio.shield(asyncio.to_thread(write_late, work))
+
+    async def build(work):
+        return "the second's"
+
     # Whose clock is slow writes leases that are over; nothing else prolongs them here.
-    late = process(clock=lambda: utc_now() - timedelta(hours=1))
-    late.handlers.register("build", build_late)
+    late = process(clock=lambda: utc_now() - timedelta(hours=1), check_s=NEVER_S)
+    late.handlers["build"] = build_late
     there = process()
-    there.handlers.register("build", lambda work: "the second's")
+    there.handlers["build"] = build
     with here.database.write() as writing:
         job = jobs.create(writing, kind="build", payload={}, user_id=ada, run_after=_long_ago()).id
-    late.runner.take_due()
+    late.runner.start()
     assert begun.wait(SOON_S)
     there.runner.start()
     assert last_view(there, ada, job)["result"] == "the second's"
     followed.set()
     late.runner.close(SOON_S)
-    assert refused.is_set()
+    assert refused.wait(SOON_S)
     assert here.usernames() == ["ada"]
     assert here.row(job).result == "the second's"
 
@@ -336,13 +337,13 @@ def _long_ago():
 def test_three_failures_park_a_job_with_its_error_until_it_is_retried(here, ada):
     attempts = []
 
-    def build(work):
+    async def build(work):
         attempts.append(work.attempt)
         if len(attempts) <= 3:
             raise ConnectionError
         return "at last"
 
-    here.handlers.register("build", build)
+    here.handlers["build"] = build
     job = here.queue(ada)
     parked = last_view(here, ada, job)
     assert (parked["status"], parked["attempts"]) == ("error", 3)
@@ -371,9 +372,9 @@ def forever(begun):
 
 
 def test_a_cancel_in_the_same_process_is_heard_at_once(process, ada):
-    process = process(poll_s=NEVER_S, look_s=NEVER_S)  # nothing is looked at without a wake-up
+    process = process(poll_s=NEVER_S, check_s=NEVER_S)  # nothing is looked at without a wake-up
     begun = threading.Event()
-    process.handlers.register("build", forever(begun))
+    process.handlers["build"] = forever(begun)
     job = process.queue(ada)
     assert begun.wait(SOON_S)
     process.tasks.cancel(ada, job)
@@ -384,7 +385,7 @@ def test_a_cancel_in_the_same_process_is_heard_at_once(process, ada):
 def test_a_cancel_in_another_process_is_heard_too(process, here, ada):
     begun = threading.Event()
     there = process()
-    there.handlers.register("build", forever(begun))
+    there.handlers["build"] = forever(begun)
     there.runner.start()
     job = here.queue(ada)
     assert begun.wait(SOON_S)
@@ -400,13 +401,12 @@ def test_a_waiting_job_is_cancelled_without_a_runner(here, ada, bob):
 
 
 def told_steps(go_on):
-    def build(work):
+    async def build(work):
         for percent in (25, 75):
-            assert go_on.acquire(timeout=SOON_S)
-            work.progress(
-                percent, f"at {percent}", {"one": {"state": "running", "seconds": percent}}
-            )
-        assert go_on.acquire(timeout=SOON_S)
+            assert await asyncio.to_thread(go_on.acquire, timeout=SOON_S)
+            detail = {"one": {"state": "running", "seconds": percent}}
+            await work.progress(percent, f"at {percent}", detail)
+        assert await asyncio.to_thread(go_on.acquire, timeout=SOON_S)
         return {"role": "李白"}
 
     return build
@@ -419,7 +419,7 @@ def test_who_watches_sees_each_state_to_the_end(process, here, ada, place):
     same = process(poll_s=NEVER_S)
     worker = same if place == "the same process" else process()
     watching = same if place == "the same process" else here
-    worker.handlers.register("build", told_steps(go_on))
+    worker.handlers["build"] = told_steps(go_on)
     worker.runner.start()
     job = worker.queue(ada)
     reader = watching.tasks.watch(ada, job)
@@ -496,7 +496,11 @@ def test_the_users_own_listeners_hear_of_a_task(here, ada, bob):
     heard = threading.Event()
     theirs = here.notifications.subscribe(str(bob), lambda: None)
     own = here.notifications.subscribe(str(ada), heard.set)
-    here.handlers.register("build", lambda work: "made")
+
+    async def build(work):
+        return "made"
+
+    here.handlers["build"] = build
     job = here.queue(ada)
     last_view(here, ada, job)
     here.runner.close(SOON_S)

@@ -28,7 +28,7 @@ def app(tmp_path_factory):
     provider = {"LLM_PROVIDER": "mock", "LLM_BASE_URL": "http://127.0.0.1:9/v1"}
     settings = load_settings(provider | {"XWE_DATABASE_URL": url})
     services = build_services(settings)
-    services.job_handlers.register("build", build)
+    services.job_handlers["build"] = build
     services.jobs.start()
     app = create_app(settings, services)
     app.writing_times = WritingTimes(flush_s=0.01, heartbeat_s=0.5, check_s=0.02)
@@ -48,7 +48,7 @@ async def build(work):
     for percent in (50, 90):
         while not Led.may_go_on.acquire(blocking=False):  # noqa: ASYNC110 - a thread lets it go on
             await asyncio.sleep(0.005)
-        await work.progress_async(percent, f"at {percent}", {"背景故事": "running"})
+        await work.progress(percent, f"at {percent}", {"背景故事": "running"})
     return {"role": "李白"}
 
 

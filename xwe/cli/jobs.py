@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import click
 
 from xwe.errors import XweError
-from xwe.services.job_control import JobControl
+from xwe.services.tasks import JobControl
 from xwe.settings import load_settings
 from xwe.settings.env_file import read_env_file
 from xwe.storage import migrating

@@ -1,5 +1,5 @@
-"""Background work: what a job's handler is given, and a runner that takes jobs out of a store.
+"""Background work in durable rows.
 
-The store's rows are the truth. A runner owns a job only for as long as its lease runs, and a
-handler may be begun again by another runner at any point of its work.
+The row is the truth. A runner owns a job for as long as its lease runs; a handler may be started
+again by another runner at any point of its work.
 """

@@ -1,132 +1,125 @@
-"""What a job's handler is given: the job, and the way to tell and to be told."""
+"""What a job's handler is given: the job, and how to report progress and keep effects."""
 
-import asyncio
 import logging
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
-from xwe.errors import DatabaseUnavailableError, JobCancelledError, JobLostError
-from xwe.jobs.store import JobStore, TakenJob
+from xwe.errors import DatabaseUnavailableError, JobCancelledError, JobLostError, SaturatedError
+from xwe.jobs.rows import JobRows
+from xwe.storage.database_threads import in_database
+from xwe.storage.records import Job
+from xwe.storage.repositories import jobs
+from xwe.storage.units import Writing
 
 log = logging.getLogger(__name__)
 
 StopReason = Literal["cancelled", "lost", "interrupted"]
 """Its owner has cancelled it; another runner has it; this process is about to end."""
 
+Handler = Callable[["Work"], Awaitable[Any]]
+"""Does a job on the resident loop, so it must not block; what it returns is the result, in JSON's
+types. It may be started again at any point: effects belong into one transaction with the job's end
+(`Work.finish`) or with a checkpoint (`Work.checkpoint`), or under `Work.key`."""
+
 
 class Work:
-    """One attempt at one job. Thread-safe.
+    """One attempt at one job.
 
     Attributes:
-        taken: the job, for what is written together with it.
+        job: its row, as it was taken.
         key: names the work, the same at each attempt: for effects that must not happen twice.
+        stopped: why the attempt is to end; None while it may go on.
     """
 
-    def __init__(self, store: JobStore, taken: TakenJob) -> None:
-        self._store = store
-        self.taken = taken
-        self.key = f"job-{taken.id}"
-        self._guard = threading.Lock()
-        self._stopped: StopReason | None = None
-        self._on_stop: Callable[[], object] | None = None
+    def __init__(self, rows: JobRows, job: Job) -> None:
+        self._rows = rows
+        self.job = job
+        self.key = f"job-{job.id}"
+        self.stopped: StopReason | None = None
 
     @property
     def payload(self) -> Mapping[str, Any]:
         """What is to be done."""
-        return self.taken.payload
+        return self.job.payload
 
     @property
     def user_id(self) -> int | None:
         """For whom."""
-        return self.taken.user_id
+        return self.job.user_id
 
     @property
     def detail(self) -> Mapping[str, Any]:
-        """What earlier attempts have noted with their progress."""
-        return self.taken.detail
+        """What earlier attempts have stored with their progress."""
+        return self.job.detail
 
     @property
     def attempt(self) -> int:
-        """The how manieth it is, from 1 on."""
-        return self.taken.attempts
-
-    @property
-    def stopped(self) -> StopReason | None:
-        """Why it is to end; None while it may go on."""
-        return self._stopped
-
-    def is_cancelled(self) -> bool:
-        """Whether to end now: it was cancelled, or is not this runner's any more."""
-        return self._stopped is not None
+        """The number of this attempt, starting at 1."""
+        return self.job.attempts
 
     def check(self) -> None:
-        """Go on, or not: to be asked between two steps. A coroutine is cancelled without asking.
+        """Raise if the attempt is to end; its coroutine is cancelled without asking.
 
         Raises:
             JobCancelledError: its owner has cancelled it.
             JobLostError: another runner takes it up.
         """
-        if self._stopped == "cancelled":
+        if self.stopped == "cancelled":
             raise JobCancelledError
-        if self._stopped is not None:
+        if self.stopped is not None:
             raise JobLostError
 
-    def progress(
+    async def progress(
         self, percent: float, message: str = "", detail: Mapping[str, Any] | None = None
     ) -> None:
-        """Say how far it is. It blocks: a coroutine calls `progress_async`.
+        """Store how far it is.
 
         Args:
             percent: from 0 to 100.
             message: a short line for people.
-            detail: its keys join those that were told before.
+            detail: its keys join those that were stored before.
 
         Raises:
             JobCancelledError, JobLostError: as `check`.
         """
         self.check()
+        shown = min(100, max(0, round(percent)))
         try:
-            is_ours = self._store.progress(
-                self.taken,
-                percent=min(100, max(0, round(percent))),
-                message=message,
-                detail=detail,
-            )
-        except DatabaseUnavailableError:
+            is_ours = await in_database(self._rows.progress, self.job, shown, message, detail or {})
+        except (DatabaseUnavailableError, SaturatedError):
             # The work itself is not worse for it; it stores its effects, or fails, by itself.
-            log.warning("The progress of job %d could not be stored", self.taken.id)
+            log.warning("The progress of job %d could not be stored", self.job.id)
             return
         if not is_ours:
-            self.stop("lost")
+            self.stopped = self.stopped or "lost"
             self.check()
 
-    async def progress_async(
-        self, percent: float, message: str = "", detail: Mapping[str, Any] | None = None
+    def checkpoint(
+        self,
+        writing: Writing,
+        *,
+        percent: int,
+        message: str,
+        detail: dict[str, Any] | None = None,
     ) -> None:
-        """As `progress`, for coroutines."""
-        await asyncio.to_thread(self.progress, percent, message, detail)
+        """Store how far it is, in one transaction with what it has done so far. Blocks.
 
-    def tell(self) -> None:
-        """Tell whoever listens how it stands: for after a commit that has changed the job too."""
-        self._store.tell(self.taken)
+        Raises:
+            JobLostError: another runner has the job; leaving the unit with it undoes all of it.
+        """
+        if not jobs.progress(writing, self.job, percent=percent, message=message, detail=detail):
+            raise JobLostError
+        writing.after_commit(partial(self._rows.notify, self.job))
 
-    # --- the runner's side ---
+    def finish(self, writing: Writing, result: Any = None) -> None:
+        """End the job, in one transaction with its effects: so they happen once. Blocks.
 
-    def stop(self, reason: StopReason) -> None:
-        """Have the work end; the first reason stands. Any thread; does not block."""
-        with self._guard:
-            if self._stopped is not None:
-                return
-            self._stopped = reason
-            on_stop = self._on_stop
-        if on_stop is not None:
-            on_stop()
+        The handler returns afterwards; what it returns no longer counts.
 
-    def call_on_stop(self, on_stop: Callable[[], object]) -> None:
-        """Have `on_stop` called when the work is to end, at once if it is already."""
-        with self._guard:
-            self._on_stop = on_stop
-            is_stopped = self._stopped is not None
-        if is_stopped:
-            on_stop()
+        Raises:
+            JobLostError: another runner has the job; leaving the unit with it undoes all of it.
+        """
+        if not jobs.finish(writing, self.job, result):
+            raise JobLostError
+        writing.after_commit(partial(self._rows.notify, self.job))

@@ -12,10 +12,10 @@ from functools import partial
 from xwe.errors import XweError
 from xwe.services.accounts import SESSION_LASTS
 from xwe.services.clearing import clear_marked
-from xwe.services.database_threads import in_database
 from xwe.services.periodic import Look, Periodic
 from xwe.storage.batches import in_batches
 from xwe.storage.database import Database
+from xwe.storage.database_threads import in_database
 from xwe.storage.repositories import generations, idempotency, jobs, purging, sessions
 from xwe.storage.repositories.purging import Marked
 from xwe.storage.rows import now

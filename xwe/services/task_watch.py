@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 
 from xwe.errors import DatabaseUnavailableError, NotFoundError, SaturatedError
-from xwe.services.database_threads import in_database
-from xwe.services.task_news import FINAL_STATUSES
+from xwe.storage.database_threads import in_database
 from xwe.streams.answer import Answer, AnswerReader, Outcome
 from xwe.streams.answers import Answers
 from xwe.streams.notifications import Notifications
@@ -18,6 +17,8 @@ from xwe.streams.notifications import Notifications
 log = logging.getLogger(__name__)
 
 View = dict[str, Any]
+
+FINAL_STATUSES = frozenset({"done", "error", "cancelled"})
 
 
 class TaskEncoder:

@@ -1,5 +1,7 @@
 """Jobs in memory under a clock that the test moves."""
 
+import asyncio
+import os
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.errors import DatabaseUnavailableError
-from xwe.jobs.handlers import JobHandlers
+from xwe.jobs.attempt import AttemptTimes
 from xwe.jobs.in_process import InProcessRunner
 
 MAX_ATTEMPTS = 3
@@ -50,7 +53,7 @@ class Row:
 
 
 class MemoryStore:
-    """A job store as the database's is, without one. `is_away` takes it away."""
+    """What `JobRows` does, without a database. `is_away` takes it away."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -58,7 +61,6 @@ class MemoryStore:
         self.rows: dict[int, Row] = {}
         self.is_away = False
         self.refused = threading.Event()  # a call while it was away
-        self.told: list[int] = []
 
     def queue(self, **fields: Any) -> int:
         row = Row(len(self.rows) + 1, self._clock(), **fields)
@@ -72,7 +74,7 @@ class MemoryStore:
         self._answer()
         return self._next(kinds) is not None
 
-    def take(self, kinds, *, owner, lease_until):
+    def take(self, kinds, owner, lease_until):
         self._answer()
         with self._guard:
             row = self._next(kinds)
@@ -87,7 +89,7 @@ class MemoryStore:
             )
             return self.rows[row.id]
 
-    def look(self, taken):
+    def is_cancelled(self, taken):
         self._answer()
         return self.rows[taken.id].cancel_requested if self._is_ours(taken) else None
 
@@ -98,17 +100,14 @@ class MemoryStore:
     def give_back(self, taken):
         return self._write(taken, state="queued", owner=None, attempts=taken.attempts - 1)
 
-    def tell(self, taken):
-        self.told.append(taken.id)
-
-    def progress(self, taken, *, percent, message, detail=None):
-        noted = self.rows[taken.id].detail | dict(detail or {})
+    def progress(self, taken, percent, message, detail):
+        noted = self.rows[taken.id].detail | dict(detail)
         return self._write(taken, progress=percent, message=message, detail=noted)
 
     def finish(self, taken, result):
         return self._write(taken, state="done", result=result)
 
-    def fail(self, taken, error, *, retry_at):
+    def fail(self, taken, error, retry_at):
         if retry_at is None or taken.attempts >= MAX_ATTEMPTS:
             return self._write(taken, state="dead", error=error)
         return self._write(taken, state="queued", error=error, due=retry_at)
@@ -156,7 +155,7 @@ def store(clock):
 
 @pytest.fixture
 def handlers():
-    return JobHandlers()
+    return {}
 
 
 @pytest.fixture
@@ -165,9 +164,9 @@ def make_runner(store, handlers, clock):
     with ExitStack() as stack:
 
         def make(**options: Any) -> InProcessRunner:
-            # Fast, where the test lets its threads run by themselves.
-            times = {"poll_s": 0.01, "look_s": 0.01, "clock": clock}
-            runner = InProcessRunner(store, handlers, **(times | options))
+            # It looks for jobs when the test says so, unless it is started, and often then.
+            times = AttemptTimes(check_s=options.pop("check_s", 0.005), clock=clock)
+            runner = LedRunner(store, handlers, **({"poll_s": 0.01} | options), times=times)
             stack.callback(runner.close)
             return runner
 
@@ -180,19 +179,64 @@ def runner(make_runner):
     return make_runner()
 
 
+class LedRunner(InProcessRunner):
+    """A runner whose looks for jobs the test makes itself."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._owner = f"runner-{id(self)}"
+        self._woken = asyncio.Event()
+
+    def take(self) -> None:
+        """Look for jobs once."""
+        get_loop_thread().run(self.take_due(), SOON_S)
+
+    def wait_for_end(self) -> None:
+        """Until no job runs."""
+
+        async def ended() -> None:
+            while self._attempts:
+                await asyncio.wait(set(self._attempts.values()))
+
+        get_loop_thread().run(ended(), SOON_S)
+
+    def wait_for_checks(self) -> None:
+        """Until every attempt has checked its row again, or has ended."""
+
+        async def checked() -> None:
+            for attempt in list(self._attempts):
+                await attempt._check()
+
+        get_loop_thread().run(checked(), SOON_S)
+
+    def close(self, within_s: float = 0.0) -> None:
+        """Also one that was never started has attempts to end."""
+        if self._pid is None and self._attempts:
+            self._has_ended = asyncio.Event()
+            get_loop_thread().run(self._mark_ended())
+            self._pid = os.getpid()
+        super().close(within_s)
+
+    async def _mark_ended(self) -> None:
+        self._has_ended.set()
+
+
 class Steps:
     """A handler that the test leads: it says that it has begun, and waits to be let go."""
 
     def __init__(self) -> None:
         self._begun = threading.Semaphore(0)
-        self.may_end = threading.Event()
+        self._may_end = asyncio.Event()
         self.works: list[Any] = []
 
-    def __call__(self, work: Any) -> str:
+    async def __call__(self, work: Any) -> str:
         self.works.append(work)
         self._begun.release()
-        assert self.may_end.wait(SOON_S)
+        await self._may_end.wait()
         return "done"
+
+    def let_end(self) -> None:
+        get_loop_thread().loop.call_soon_threadsafe(self._may_end.set)
 
     def wait_until_begun(self) -> Any:
         assert self._begun.acquire(timeout=SOON_S)
@@ -201,17 +245,9 @@ class Steps:
 
 @pytest.fixture
 def steps(handlers):
-    steps = Steps()
-    handlers.register("build", steps)
+    steps = handlers["build"] = Steps()
     yield steps
-    steps.may_end.set()
-
-
-def wait_for_end(runner: InProcessRunner) -> None:
-    """Until no job runs."""
-    for thread in list(runner._attempts.values()):
-        thread.join(SOON_S)
-    assert runner.running == 0
+    steps.let_end()
 
 
 @pytest.fixture
@@ -219,12 +255,7 @@ def run_due(runner) -> Callable[[], None]:
     """Takes what is due and waits for its end."""
 
     def run() -> None:
-        runner.take_due()
-        wait_for_end(runner)
+        runner.take()
+        runner.wait_for_end()
 
     return run
-
-
-@pytest.fixture
-def end_of():
-    return wait_for_end

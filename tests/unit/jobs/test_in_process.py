@@ -19,40 +19,32 @@ SOON_S = 60.0
 LEASE_S = 30.0
 
 
+def on_loop(coro):
+    return get_loop_thread().run(coro, SOON_S)
+
+
 def test_a_handler_gets_its_job_and_its_result_is_kept(store, handlers, run_due):
-    handlers.register("build", lambda work: [work.payload["name"], work.key, work.attempt])
+    async def build(work):
+        assert get_loop_thread().is_current()
+        return [work.payload["name"], work.key, work.attempt]
+
+    handlers["build"] = build
     job = store.queue(payload={"name": "李白"}, user_id=7)
     run_due()
     assert (store.rows[job].state, store.rows[job].result) == ("done", ["李白", f"job-{job}", 1])
 
 
-def test_a_coroutine_runs_on_the_resident_loop(store, handlers, run_due):
+def test_a_retry_sees_what_the_attempt_before_has_stored(store, handlers, clock, run_due):
     async def build(work):
-        await work.progress_async(50, "half", {"one": "done"})
-        return get_loop_thread().is_current()
-
-    handlers.register("build", build)
-    job = store.queue()
-    run_due()
-    row = store.rows[job]
-    assert (row.result, row.progress, row.message, row.detail) == (
-        True,
-        50,
-        "half",
-        {"one": "done"},
-    )
-
-
-def test_a_retry_sees_what_the_attempt_before_has_noted(store, handlers, clock, run_due):
-    def build(work):
         if work.attempt == 1:
-            work.progress(10, "", {"one": "done"})
+            await work.progress(10, "half", {"one": "done"})
             raise RuntimeError
         return dict(work.detail)
 
-    handlers.register("build", build)
+    handlers["build"] = build
     job = store.queue()
     run_due()
+    assert (store.rows[job].progress, store.rows[job].message) == (10, "half")
     clock.pass_by(60)
     run_due()
     assert store.rows[job].result == {"one": "done"}
@@ -61,12 +53,12 @@ def test_a_retry_sees_what_the_attempt_before_has_noted(store, handlers, clock, 
 def test_progress_stays_between_0_and_100(store, handlers, run_due):
     seen = []
 
-    def build(work):
+    async def build(work):
         for percent in (-5, 33.4, 250):
-            work.progress(percent)
-            seen.append(store.rows[work.taken.id].progress)
+            await work.progress(percent)
+            seen.append(store.rows[work.job.id].progress)
 
-    handlers.register("build", build)
+    handlers["build"] = build
     store.queue()
     run_due()
     assert seen == [0, 33, 100]
@@ -75,16 +67,20 @@ def test_progress_stays_between_0_and_100(store, handlers, run_due):
 # --- failures ---
 
 
+def failing(error, calls=None):
+    async def build(work):
+        if calls is not None:
+            calls.append(work.attempt)
+        raise error
+
+    return build
+
+
 def test_a_failed_job_waits_longer_each_time_and_the_third_failure_parks_it(
     store, handlers, clock, run_due
 ):
     calls = []
-
-    def build(work):
-        calls.append(work.attempt)
-        raise ProviderRateLimitedError("too many, please wait")
-
-    handlers.register("build", build)
+    handlers["build"] = failing(ProviderRateLimitedError("too many, please wait"), calls)
     job = store.queue()
     waits = []
     for _ in range(2):
@@ -101,31 +97,25 @@ def test_a_failed_job_waits_longer_each_time_and_the_third_failure_parks_it(
 
 
 def test_who_limits_us_says_when_to_come_back(store, handlers, clock, run_due):
-    def build(work):
-        raise ProviderRateLimitedError(retry_after_s=45)
-
-    handlers.register("build", build)
+    handlers["build"] = failing(ProviderRateLimitedError(retry_after_s=45))
     job = store.queue()
     run_due()
     assert (store.rows[job].due - clock()).total_seconds() == 45
 
 
 def test_what_is_known_to_fail_again_is_not_tried_again(store, handlers, run_due):
-    def build(work):
-        raise ProviderAuthError
-
-    handlers.register("build", build)
+    handlers["build"] = failing(ProviderAuthError())
     job = store.queue()
     run_due()
     assert (store.rows[job].state, store.rows[job].attempts) == ("dead", 1)
 
 
 @pytest.mark.parametrize("fault", [RuntimeError, SystemExit, KeyboardInterrupt])
-def test_the_user_is_not_told_what_went_wrong_on_this_side(store, handlers, run_due, caplog, fault):
-    def build(work):
-        raise fault("the canary's name")
-
-    handlers.register("build", build)
+def test_the_user_does_not_hear_what_went_wrong_on_this_side(
+    store, handlers, run_due, caplog, fault
+):
+    """Nor does the loop end, whatever the handler raises."""
+    handlers["build"] = failing(fault("the canary's name"))
     job = store.queue()
     run_due()
     assert str(job) in store.rows[job].error
@@ -133,11 +123,8 @@ def test_the_user_is_not_told_what_went_wrong_on_this_side(store, handlers, run_
     assert "canary" in caplog.text
 
 
-def test_a_coroutine_that_is_cancelled_from_within_has_failed(store, handlers, run_due):
-    async def build(work):
-        raise asyncio.CancelledError
-
-    handlers.register("build", build)
+def test_a_handler_that_is_cancelled_from_within_has_failed(store, handlers, run_due):
+    handlers["build"] = failing(asyncio.CancelledError())
     job = store.queue()
     run_due()
     assert (store.rows[job].state, store.rows[job].attempts) == ("queued", 1)
@@ -146,84 +133,97 @@ def test_a_coroutine_that_is_cancelled_from_within_has_failed(store, handlers, r
 # --- leases ---
 
 
-def test_a_job_that_runs_keeps_its_lease(store, make_runner, clock, steps, end_of):
+def test_a_job_that_runs_keeps_its_lease(store, make_runner, clock, steps):
     job = store.queue()
-    runner, other = make_runner(), make_runner()
-    runner.take_due()
+    runner, other = make_runner(check_s=3600), make_runner()
+    runner.take()
     steps.wait_until_begun()
     for _ in range(10):
         clock.pass_by(LEASE_S / 3 + 1)
-        runner.look_after()
-    other.take_due()
+        runner.wait_for_checks()
+    other.take()
     assert other.running == 0
-    steps.may_end.set()
-    end_of(runner)
-    assert (store.rows[job].state, store.rows[job].attempts) == ("done", 1)
+    runner.close(0)
+    assert store.rows[job].attempts == 0, "it was given back, and the attempt does not count"
 
 
 def test_when_a_lease_has_run_out_another_runner_follows_and_the_first_one_changes_nothing(
-    store, make_runner, clock, steps, end_of
+    store, make_runner, clock, steps
 ):
     job = store.queue()
-    first, second = make_runner(), make_runner()
-    first.take_due()
+    first, second = make_runner(check_s=3600), make_runner(check_s=3600)
+    first.take()
     works = [steps.wait_until_begun()]
     clock.pass_by(LEASE_S - 1)
-    second.take_due()
+    second.take()
     assert second.running == 0  # too early
     clock.pass_by(2)
-    second.take_due()
+    second.take()
     works.append(steps.wait_until_begun())
     assert [work.attempt for work in works] == [1, 2]
     assert works[0].key == works[1].key
-    first.look_after()
+    on_loop(works[1].progress(40))
+    with pytest.raises(JobLostError):
+        on_loop(works[0].progress(99))
+    first.wait_for_checks()
     with pytest.raises(JobLostError):
         works[0].check()
-    works[1].progress(40)
-    with pytest.raises(JobLostError):
-        works[0].progress(99)
-    steps.may_end.set()
-    end_of(first)
-    end_of(second)
-    assert (store.rows[job].state, store.rows[job].attempts, store.rows[job].progress) == (
-        "done",
-        2,
-        40,
-    )
+    first.close()
+    assert store.rows[job].state == "running"
+    second.wait_for_checks()
+    works[1].check()
+    assert (store.rows[job].attempts, store.rows[job].progress) == (2, 40)
 
 
-def test_a_runner_notices_at_its_next_word_that_the_job_is_lost(
-    store, make_runner, clock, handlers, end_of
+def test_a_handler_notices_at_its_next_report_that_the_job_is_lost(
+    store, make_runner, clock, handlers
 ):
-    lost = threading.Event()
-    go_on = threading.Event()
+    begun, lost, go_on = threading.Event(), threading.Event(), asyncio.Event()
 
-    def build(work):
+    async def build(work):
         if work.attempt == 1:
-            assert go_on.wait(SOON_S)
+            begun.set()
+            await go_on.wait()
             try:
-                work.progress(50)
+                await work.progress(50)
             except JobLostError:
                 lost.set()
                 raise
 
-    handlers.register("build", build)
+    handlers["build"] = build
     job = store.queue()
-    first, second = make_runner(), make_runner()
-    first.take_due()
+    first, second = make_runner(check_s=3600), make_runner()
+    first.take()
+    assert begun.wait(SOON_S)
     clock.pass_by(LEASE_S + 1)
-    second.take_due()
-    end_of(second)
-    go_on.set()
-    end_of(first)
-    assert lost.is_set()
+    second.take()
+    second.wait_for_end()
+    get_loop_thread().loop.call_soon_threadsafe(go_on.set)
+    assert lost.wait(SOON_S)
+    first.close()
     assert (store.rows[job].state, store.rows[job].error) == ("done", None)
+
+
+def test_a_lease_that_could_not_be_renewed_in_time_is_over(store, make_runner, clock, steps):
+    store.queue()
+    runner = make_runner(check_s=3600)
+    runner.take()
+    work = steps.wait_until_begun()
+    store.is_away = True
+    clock.pass_by(LEASE_S - 1)
+    runner.wait_for_checks()
+    work.check()
+    clock.pass_by(2)
+    runner.wait_for_checks()
+    store.is_away = False
+    with pytest.raises(JobLostError):
+        work.check()
 
 
 # --- cancelling ---
 
 
-def test_a_cancelled_coroutine_is_cancelled_and_waited_for(store, runner, handlers, end_of):
+def test_a_cancelled_handler_is_cancelled_and_waited_for(store, runner, handlers):
     begun, unwound = threading.Event(), []
 
     async def build(work):
@@ -232,76 +232,64 @@ def test_a_cancelled_coroutine_is_cancelled_and_waited_for(store, runner, handle
             await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)
-            unwound.append(store.rows[work.taken.id].state)
+            unwound.append(store.rows[work.job.id].state)
 
-    handlers.register("build", build)
+    handlers["build"] = build
     job = store.queue()
-    runner.take_due()
+    runner.take()
     assert begun.wait(SOON_S)
     store.request_cancel(job)
-    runner.look_after()
-    end_of(runner)
+    runner.wait_for_end()
     assert unwound == ["running"]
     assert (store.rows[job].state, store.rows[job].attempts) == ("cancelled", 1)
 
 
-def test_a_cancelled_function_ends_at_its_next_question(store, runner, handlers, end_of):
-    begun, cancelled = threading.Event(), threading.Event()
+def test_a_handler_that_fails_after_it_was_cancelled_is_cancelled(store, runner, handlers):
+    begun = threading.Event()
 
-    def build(work):
+    async def build(work):
         begun.set()
-        assert cancelled.wait(SOON_S)
-        assert work.is_cancelled()
-        work.check()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise RuntimeError from None
 
-    handlers.register("build", build)
+    handlers["build"] = build
     job = store.queue()
-    runner.take_due()
+    runner.take()
     assert begun.wait(SOON_S)
     store.request_cancel(job)
-    runner.look_after()
-    cancelled.set()
-    end_of(runner)
-    assert store.rows[job].state == "cancelled"
-
-
-def test_a_handler_that_fails_after_it_was_cancelled_is_cancelled(store, runner, handlers, end_of):
-    begun, cancelled = threading.Event(), threading.Event()
-
-    def build(work):
-        begun.set()
-        assert cancelled.wait(SOON_S)
-        raise RuntimeError
-
-    handlers.register("build", build)
-    job = store.queue()
-    runner.take_due()
-    assert begun.wait(SOON_S)
-    store.request_cancel(job)
-    runner.look_after()
-    cancelled.set()
-    end_of(runner)
+    runner.wait_for_end()
     assert (store.rows[job].state, store.rows[job].error) == ("cancelled", None)
 
 
-def test_a_handler_that_ended_before_it_was_told_is_done(store, runner, steps, end_of):
+def test_a_handler_that_ends_all_the_same_is_done(store, runner, handlers):
+    begun, refused = threading.Event(), []
+
+    async def build(work):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            with pytest.raises(JobCancelledError):
+                await work.progress(50)
+            refused.append(1)
+        return "done"
+
+    handlers["build"] = build
     job = store.queue()
-    runner.take_due()
-    work = steps.wait_until_begun()
+    runner.take()
+    assert begun.wait(SOON_S)
     store.request_cancel(job)
-    runner.look_after()
-    with pytest.raises(JobCancelledError):
-        work.progress(50)
-    steps.may_end.set()
-    end_of(runner)
-    assert store.rows[job].state == "done"
+    runner.wait_for_end()
+    assert (store.rows[job].state, refused) == ("done", [1])
 
 
 # --- the process's end ---
 
 
 def test_at_the_end_a_running_job_is_given_back_and_taken_at_once_by_another(
-    store, make_runner, handlers, end_of
+    store, make_runner, handlers
 ):
     begun = threading.Event()
 
@@ -311,30 +299,41 @@ def test_at_the_end_a_running_job_is_given_back_and_taken_at_once_by_another(
             await asyncio.Event().wait()
         return "by the second"
 
-    handlers.register("build", build)
+    handlers["build"] = build
     job = store.queue()
     first, second = make_runner(), make_runner()
-    first.take_due()
+    first.take()
     assert begun.wait(SOON_S)
     first.close()
-    second.take_due()
-    end_of(second)
+    second.take()
+    second.wait_for_end()
     assert store.rows[job].result == "by the second"
 
 
 def test_a_handler_that_does_not_listen_loses_its_job_at_the_end(
-    store, make_runner, steps, monkeypatch
+    store, make_runner, handlers, monkeypatch
 ):
     monkeypatch.setattr("xwe.jobs.in_process.UNWIND_WITHIN_S", 0.01)
+    begun, may_end = threading.Event(), asyncio.Event()
+
+    async def build(work):
+        begun.set()
+        while not may_end.is_set():
+            try:
+                await may_end.wait()
+            except asyncio.CancelledError:
+                continue
+        return "too late"
+
+    handlers["build"] = build
     job = store.queue()
     runner = make_runner()
-    runner.take_due()
-    steps.wait_until_begun()
-    thread = next(iter(runner._attempts.values()))
+    runner.take()
+    assert begun.wait(SOON_S)
     runner.close()
     assert (store.rows[job].state, store.rows[job].owner) == ("queued", None)
-    steps.may_end.set()
-    thread.join(SOON_S)
+    get_loop_thread().loop.call_soon_threadsafe(may_end.set)
+    runner.wait_for_end()
     assert store.rows[job].state == "queued"
 
 
@@ -345,32 +344,30 @@ def test_what_ends_in_time_ends_well(store, make_runner, steps):
     steps.wait_until_begun()
     closing = threading.Thread(target=runner.close, args=(SOON_S,))
     closing.start()
-    steps.may_end.set()
+    steps.let_end()
     closing.join(SOON_S)
     assert store.rows[job].state == "done"
 
 
 def test_while_it_drains_nothing_new_begins_and_what_a_drain_has_ended_has_not_failed(
-    store, runner, handlers, end_of
+    store, make_runner, handlers
 ):
-    begun, draining = threading.Event(), threading.Event()
+    begun, draining = threading.Event(), asyncio.Event()
 
-    def build(work):
+    async def build(work):
         begun.set()
-        assert draining.wait(SOON_S)
+        await draining.wait()
         raise DrainingError
 
-    handlers.register("build", build)
-    job, waiting = store.queue(), store.queue()
-    handlers.register("other", lambda work: None)
-    store.rows[waiting] = store.rows[waiting].__class__(waiting, store.rows[waiting].due, "other")
-    runner._workers = 1
-    runner.take_due()
+    handlers["build"] = handlers["other"] = build
+    job, waiting = store.queue(), store.queue(kind="other")
+    runner = make_runner(workers=1)
+    runner.take()
     assert begun.wait(SOON_S)
     runner.drain()
-    draining.set()
-    end_of(runner)
-    runner.take_due()
+    get_loop_thread().loop.call_soon_threadsafe(draining.set)
+    runner.wait_for_end()
+    runner.take()
     assert (store.rows[job].state, store.rows[job].attempts) == ("queued", 0)
     assert store.rows[waiting].state == "queued"
 
@@ -382,14 +379,14 @@ def test_a_closed_runner_does_not_start_again(store, make_runner, steps):
     store.queue()
     runner.wake()
     assert runner.running == 0
-    assert not [thread for thread in threading.enumerate() if thread.name == "xwe-jobs"]
+    assert steps.works == []
 
 
-# --- its own threads ---
+# --- looking for jobs ---
 
 
 def test_a_wake_up_is_enough(store, make_runner, steps):
-    runner = make_runner(poll_s=3600, look_s=3600)
+    runner = make_runner(poll_s=3600)
     store.queue()
     runner.wake()
     steps.wait_until_begun()
@@ -400,15 +397,14 @@ def test_a_wake_up_is_enough(store, make_runner, steps):
 
 def test_no_more_jobs_run_at_once_than_there_are_workers(store, make_runner, steps):
     # It looks again when one has ended, or never within this test.
-    runner = make_runner(workers=2, poll_s=3600, look_s=3600)
+    runner = make_runner(workers=2, poll_s=3600)
     jobs = [store.queue() for _ in range(3)]
-    runner.take_due()
-    runner.take_due()
-    assert [store.rows[job].state for job in jobs] == ["running", "running", "queued"]
     runner.start()
     for _ in range(2):
         steps.wait_until_begun()
-    steps.may_end.set()
+    runner.take()
+    assert [store.rows[job].state for job in jobs] == ["running", "running", "queued"]
+    steps.let_end()
     steps.wait_until_begun()
     assert store.rows[jobs[2]].attempts == 1
 
@@ -420,57 +416,38 @@ def test_a_runner_survives_a_database_that_goes_away(store, make_runner, steps):
     assert store.refused.wait(SOON_S)
     job = store.queue()
     store.is_away = False
-    steps.may_end.set()
     steps.wait_until_begun()
     assert store.rows[job].attempts == 1
 
 
-def test_an_end_is_stored_when_the_database_is_back(store, runner, steps, end_of):
+def test_an_end_is_stored_when_the_database_is_back(store, make_runner, steps):
     job = store.queue()
-    runner.take_due()
+    runner = make_runner()
+    runner.take()
     steps.wait_until_begun()
     store.is_away = True
-    steps.may_end.set()
+    steps.let_end()
     assert store.refused.wait(SOON_S)
     store.is_away = False
-    end_of(runner)
+    runner.wait_for_end()
     assert store.rows[job].state == "done"
 
 
-def test_progress_that_cannot_be_stored_does_not_end_the_work(store, runner, handlers, end_of):
-    begun, is_away = threading.Event(), threading.Event()
+def test_progress_that_cannot_be_stored_does_not_end_the_work(store, runner, handlers):
+    has_taken = asyncio.Event()
 
-    def build(work):
-        begun.set()
-        assert is_away.wait(SOON_S)
-        work.progress(50)
+    async def build(work):
+        await has_taken.wait()
+        store.is_away = True
+        await work.progress(50)
         store.is_away = False
 
-    handlers.register("build", build)
+    handlers["build"] = build
     job = store.queue()
-    runner.take_due()
-    assert begun.wait(SOON_S)
-    store.is_away = True
-    is_away.set()
-    end_of(runner)
+    runner.take()
+    get_loop_thread().loop.call_soon_threadsafe(has_taken.set)
+    runner.wait_for_end()
     assert (store.rows[job].state, store.refused.is_set()) == ("done", True)
-
-
-def test_a_lease_that_could_not_be_prolonged_in_time_is_over(store, runner, clock, steps, caplog):
-    store.queue()
-    runner.take_due()
-    work = steps.wait_until_begun()
-    store.is_away = True
-    clock.pass_by(LEASE_S - 1)
-    with pytest.raises(Exception, match="database"):
-        runner.look_after()
-    work.check()
-    clock.pass_by(2)
-    with pytest.raises(Exception, match="database"):
-        runner.look_after()
-    store.is_away = False
-    with pytest.raises(JobLostError):
-        work.check()
 
 
 def test_a_runner_stumbles_and_goes_on(store, make_runner, steps, monkeypatch, caplog):
@@ -489,9 +466,3 @@ def test_a_runner_stumbles_and_goes_on(store, make_runner, steps, monkeypatch, c
         make_runner().start()
         steps.wait_until_begun()
     assert "stumbled" in caplog.text
-
-
-def test_a_kind_has_one_handler(handlers):
-    handlers.register("build", print)
-    with pytest.raises(ValueError, match="build"):
-        handlers.register("build", print)

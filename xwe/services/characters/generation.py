@@ -11,8 +11,7 @@ from typing import Any, Final
 from xwe.core.concurrency.async_config import AsyncConfig
 from xwe.core.nlp.llm_client import CallOptions, LLMClient
 from xwe.errors import NotFoundError, XweError
-from xwe.jobs.handlers import JobHandlers
-from xwe.jobs.work import Work
+from xwe.jobs.work import Handler, Work
 from xwe.services.characters.categories import (
     BIOGRAPHY,
     FIRST_MESSAGE,
@@ -26,9 +25,8 @@ from xwe.services.characters.parts import is_kept
 from xwe.services.characters.prompt_files import Prompts
 from xwe.services.characters.sheet_writing import MATERIAL_PERCENT, MESSAGES, SheetWriting
 from xwe.services.characters.sources import FETCHED_KINDS, Encyclopaedias
-from xwe.services.database_threads import in_database
-from xwe.services.job_store import checkpoint
 from xwe.storage.database import Database
+from xwe.storage.database_threads import in_database
 from xwe.storage.records import Character
 from xwe.storage.repositories import characters
 
@@ -66,10 +64,10 @@ class CharacterGeneration:
         self._encyclopaedias = encyclopaedias or Encyclopaedias()
         self._call_timeout_s = call_timeout_s
 
-    def register(self, handlers: JobHandlers) -> None:
-        """Have these jobs done here."""
-        handlers.register(CHARACTER, self.make_character)
-        handlers.register(CATEGORY, self.make_category)
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """Who does which kind of job."""
+        return {CHARACTER: self.make_character, CATEGORY: self.make_category}
 
     async def make_character(self, work: Work) -> dict[str, Any]:
         """Write what the character's sheet does not have yet.
@@ -138,11 +136,11 @@ class CharacterGeneration:
             material = await self._material(work, character, ask)
         except XweError as error:
             told = {"state": "error", "error": error.code, "message": error.message}
-            await work.progress_async(0, MESSAGES[language]["source"], {part: told})
+            await work.progress(0, MESSAGES[language]["source"], {part: told})
             raise
         if part in work.detail:
             message = MESSAGES[language]["categories"]
-            await work.progress_async(MATERIAL_PERCENT, message, {part: {"state": "done"}})
+            await work.progress(MATERIAL_PERCENT, message, {part: {"state": "done"}})
         return SheetWriting(
             work,
             self._database,
@@ -181,13 +179,13 @@ class CharacterGeneration:
         if facts:
             return facts
         if not text and source.get("kind") in FETCHED_KINDS:
-            await work.progress_async(0, MESSAGES[language]["source"])
+            await work.progress(0, MESSAGES[language]["source"])
             kind, title = source["kind"], source.get("title") or character.name
             article = await self._encyclopaedias.article(kind, title)
             source, text = source | article.source, article.text
             await in_database(self._keep_source, work, character, source, text)
         if len(text) > DIRECT_CHARS:
-            await work.progress_async(MATERIAL_PERCENT // 2, MESSAGES[language]["facts"])
+            await work.progress(MATERIAL_PERCENT // 2, MESSAGES[language]["facts"])
             text_facts = await extract_facts(text, character.name, language, self._prompts, ask)
             source["facts"] = text_facts
             await in_database(self._keep_source, work, character, source, text)
@@ -200,4 +198,4 @@ class CharacterGeneration:
         message = MESSAGES[as_language(character.language)]["facts"]
         with self._database.write() as writing:
             characters.set_source(writing, character.id, source, text)
-            checkpoint(writing, work, percent=MATERIAL_PERCENT // 2, message=message)
+            work.checkpoint(writing, percent=MATERIAL_PERCENT // 2, message=message)

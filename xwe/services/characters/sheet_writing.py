@@ -20,9 +20,8 @@ from xwe.services.characters.facts import Ask
 from xwe.services.characters.parts import is_kept, part_of
 from xwe.services.characters.profile_text import as_text
 from xwe.services.characters.prompt_files import Prompts
-from xwe.services.database_threads import in_database
-from xwe.services.job_store import checkpoint, finish_with
 from xwe.storage.database import Database
+from xwe.storage.database_threads import in_database
 from xwe.storage.records import Character
 from xwe.storage.repositories import characters
 from xwe.storage.units import Writing
@@ -167,7 +166,7 @@ class SheetWriting:
         if all(is_kept(character, part, self._replacing) for part in (biography, first_message)):
             return None
         message = MESSAGES[self._language]["biography"]
-        await self._work.progress_async(CATEGORIES_PERCENT, message)
+        await self._work.progress(CATEGORIES_PERCENT, message)
         question = self._prompts.text(
             self._language,
             "bio",
@@ -193,7 +192,7 @@ class SheetWriting:
 
         def end() -> None:
             with self._database.write() as writing:
-                finish_with(writing, self._work, result)
+                self._work.finish(writing, result)
 
         await in_database(end)
         return result
@@ -223,7 +222,7 @@ class SheetWriting:
         share = min(self._done, self._total) / self._total
         percent = MATERIAL_PERCENT + (CATEGORIES_PERCENT - MATERIAL_PERCENT) * share
         message = MESSAGES[self._language]["categories"]
-        checkpoint(writing, self._work, percent=round(percent), message=message, detail=detail)
+        self._work.checkpoint(writing, percent=round(percent), message=message, detail=detail)
 
 
 def _seconds_since(began: float) -> float:

@@ -19,9 +19,9 @@ from xwe.services.answers import DeltaStream, ReplyEncoder
 from xwe.services.chats.replay import data_turn
 from xwe.services.chats.turns import Turns
 from xwe.services.chats.values import ChatTimes, Ending, Opened
-from xwe.services.database_threads import in_database
 from xwe.services.periodic import Look, Periodic
 from xwe.storage.database import Database
+from xwe.storage.database_threads import in_database
 from xwe.storage.repositories import generations, messages
 from xwe.storage.rows import now
 from xwe.streams.answer import AnswerReader, Outcome

@@ -10,7 +10,7 @@ from xwe import errors
 from xwe.errors import XweError
 from xwe.services.chats.reading import ChatReading
 from xwe.services.chats.values import ChatTimes
-from xwe.services.database_threads import in_database
+from xwe.storage.database_threads import in_database
 from xwe.storage.records import Message
 from xwe.storage.repositories.messages import FINAL_STATUSES
 from xwe.streams import ui_messages
