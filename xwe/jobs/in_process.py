@@ -79,7 +79,7 @@ class InProcessRunner:
             get_loop_thread().submit(self._serve())
 
     def wake(self) -> None:
-        """Look at once: a job was queued or cancelled. Starts the runner; any thread, never blocks."""
+        """Look at once: a job was queued or cancelled. Any thread; does not block."""
         self.start()
         if not self._is_closed:
             with contextlib.suppress(RuntimeError):  # the loop is closed

@@ -205,3 +205,16 @@ def test_no_task_is_tried_again_by_a_server_that_is_about_to_end(sqlite_url):
         refused = client.post(f"/api/tasks/{job}/retry", **own_page)
         assert (refused.status_code, refused.json["error"]["code"]) == (503, "draining")
         assert services.tasks.get(user["id"], job)["status"] == "cancelled"
+
+
+def test_an_old_sheet_keeps_its_task_however_many_were_made_after_it(either_url):
+    desk = opened(either_url, Limits(UserLimits(jobs=1000, characters=1000)))
+    with contextlib.closing(desk.database):
+        made = desk.characters.create(desk.ada, NewCharacter("old", "text", "Born long ago."))
+        neighbours = [f"{CHARACTER}:{number}" for number in range(1000, 1150)]
+        with desk.database.write() as writing:
+            for key in neighbours:
+                jobs.create(writing, kind=CHARACTER, payload={}, user_id=desk.ada, dedupe_key=key)
+        assert desk.characters.sheet(desk.ada, "old").task_id == made.task_id
+        desk.tasks.cancel(desk.ada, made.task_id)
+        assert desk.characters.sheet(desk.ada, "old").task_id == made.task_id

@@ -26,8 +26,6 @@ from xwe.storage.repositories import characters, jobs, memories, users
 from xwe.storage.units import Reading, Writing
 
 MAX_MEMORIES: Final = 1_000
-# Where a character's job is looked for among the user's newest ones.
-_RECENT_JOBS: Final = 100
 _UNFINISHED: Final = ("queued", "running")
 
 
@@ -293,7 +291,7 @@ class Characters:
             kind=kind,
             payload=payload,
             user_id=character.user_id,
-            dedupe_key=f"{kind}:{character.id}{part}",
+            dedupe_key=_key(kind, character.id) + part,
         )
 
 
@@ -354,13 +352,18 @@ def _refuse_while_written(writing: Writing, user_id: int, character_id: int) -> 
         raise ConflictError("The character is being written; wait for the end, or cancel.")
 
 
+def _key(kind: str, character_id: int) -> str:
+    """What the character's jobs of a kind are found by; a category's has its name behind it."""
+    return f"{kind}:{character_id}"
+
+
 def _jobs_of(reading: Reading, user_id: int, character_id: int, kind: str) -> list[Job]:
     """The character's unfinished jobs of a kind."""
+    key = _key(kind, character_id)
     return [
         job
         for state in ("queued", "running")
-        for job in jobs.listed(reading, user_id=user_id, kind=kind, state=state, limit=_RECENT_JOBS)
-        if job.payload.get("character_id") == character_id
+        for job in jobs.listed(reading, user_id=user_id, key=key, state=state)
     ]
 
 
@@ -370,7 +373,5 @@ def _newest_job(reading: Reading, character: Character) -> Job | None:
     under_way = [
         job for kind in (CHARACTER, CATEGORY) for job in _jobs_of(reading, user_id, ours, kind)
     ]
-    if under_way:
-        return under_way[0]
-    ended = jobs.listed(reading, user_id=user_id, kind=CHARACTER, limit=_RECENT_JOBS)
-    return next((job for job in ended if job.payload.get("character_id") == ours), None)
+    ended = jobs.listed(reading, user_id=user_id, key=_key(CHARACTER, ours), limit=1)
+    return next(iter([*under_way, *ended]), None)

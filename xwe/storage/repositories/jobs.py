@@ -165,14 +165,21 @@ def listed(
     user_id: int | None = None,
     state: JobState | None = None,
     kind: str | None = None,
+    key: str | None = None,
     before_id: int | None = None,
     limit: int = 50,
 ) -> list[Job]:
-    """Jobs, newest first, of one user, state or kind where that is given."""
+    """Jobs, newest first, of one user, state or kind where that is given.
+
+    `key` asks for those whose `dedupe_key` it is, or is a part of it (`key:part`).
+    """
     wanted = {"user_id": user_id, "state": state, "kind": kind}
     statement = _newest.where(
         *(_j[name] == value for name, value in wanted.items() if value is not None)
     )
+    if key is not None:
+        is_part = _j.dedupe_key.startswith(f"{key}:", autoescape=True)
+        statement = statement.where(or_(_j.dedupe_key == key, is_part))
     if before_id is not None:
         statement = statement.where(_j.id < before_id)
     return fetch_all(reading, Job, statement, count=limit)
