@@ -62,14 +62,8 @@ class Redactor:
     @classmethod
     def of(cls, settings: Settings) -> "Redactor":
         """One that knows the secrets of `settings`."""
-        storage = settings.storage
-        passwords = [
-            unquote(urlsplit(url).password or "")
-            for url in (storage.database_url, storage.redis_url)
-            if url
-        ]
-        access = settings.access
-        secrets = [settings.provider.api_key, access.api_token, access.secret_key, *passwords]
+        password = unquote(urlsplit(settings.storage.database_url).password or "")
+        secrets = [settings.provider.api_key, settings.access.api_token, password]
         return cls(secret for secret in secrets if secret != PLACEHOLDER_KEY)
 
     def redact(self, text: str) -> str:

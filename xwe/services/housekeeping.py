@@ -16,7 +16,7 @@ from xwe.services.periodic import Look, Periodic
 from xwe.storage.batches import in_batches
 from xwe.storage.database import Database
 from xwe.storage.database_threads import in_database
-from xwe.storage.repositories import generations, idempotency, jobs, purging, sessions
+from xwe.storage.repositories import generations, jobs, purging, sessions
 from xwe.storage.repositories.purging import Marked
 from xwe.storage.rows import now
 from xwe.storage.units import Writing
@@ -27,8 +27,6 @@ PERIOD_S = 3600.0
 
 # How an answer was made is worth knowing for as long as somebody may ask what went wrong.
 GENERATIONS_KEPT = timedelta(days=7)
-# A request that is repeated later than this is a new one.
-KEYS_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +34,9 @@ class Tidied:
     """How many of each are gone; None where that failed, as the log says."""
 
     characters: int | None
-    conversations: int | None
     generations: int | None
     jobs: int | None
     sessions: int | None
-    keys: int | None
 
 
 class Housekeeping:
@@ -73,11 +69,9 @@ class Housekeeping:
         deleted_before = at - self._keep_deleted
         steps: Mapping[str, Callable[[], int]] = {
             "characters": partial(self._clear, purging.CHARACTERS, deleted_before),
-            "conversations": partial(self._clear, purging.GROUPS, deleted_before),
             "generations": partial(self._forget, generations.purge, at - GENERATIONS_KEPT),
             "jobs": partial(self._forget, jobs.purge, deleted_before),
             "sessions": partial(self._forget, sessions.purge, at - SESSION_LASTS),
-            "keys": partial(self._forget, idempotency.purge, at - KEYS_KEPT),
         }
         return Tidied(**{kind: _counted(kind, step) for kind, step in steps.items()})
 

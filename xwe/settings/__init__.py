@@ -2,7 +2,7 @@
 
 `load_settings` turns the environment into frozen, typed groups; everything below the composition
 root gets values, never names of variables. What touches a file is in modules of its own, for the
-entry points: `env_file` and `secret_key`.
+entry points: `env_file`.
 """
 
 from xwe.settings.exposure import check_exposure

@@ -45,8 +45,7 @@ def _shown(variable: Variable, settings: object, given: frozenset[str]) -> str:
 
 def _meaning(variable: Variable) -> str:
     unit = f" [{variable.unit}]" if variable.unit else ""
-    reserved = " (not used yet)" if variable.reserved else ""
-    return f"{variable.meaning}{unit}{reserved}"
+    return f"{variable.meaning}{unit}"
 
 
 def _sections() -> Iterator[tuple[str, list[Variable]]]:

@@ -17,7 +17,6 @@ class ServerSettings:
     port: int
     workers: int
     threads: int
-    instance_dir: Path
     drain_s: float
     max_body_bytes: int
     keepalive_s: int
@@ -29,16 +28,12 @@ class ServerSettings:
 
 @dataclass(frozen=True)
 class AccessSettings:
-    """Who may call. `secret_key` is None until `with_secret_key` made or found one.
-
-    0 for `registrations_per_hour` means: as many as anybody likes.
-    """
+    """Who may call. 0 for `registrations_per_hour` means: as many as anybody likes."""
 
     mode: Literal["open", "login"]
     signup: Literal["open", "closed"]
     registrations_per_hour: int
     api_token: str | None = field(repr=False)
-    secret_key: str | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -111,14 +106,12 @@ class AgentSettings:
 
 @dataclass(frozen=True)
 class StorageSettings:
-    """Where things are kept, and what runs jobs."""
+    """Where things are stored."""
 
     database_url: str = field(repr=False)
     database_pool_size: int
     database_timeout_s: float
     keep_deleted_days: int
-    redis_url: str | None = field(repr=False)
-    jobs: Literal["in_process", "celery"]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -51,15 +51,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     given = frozenset(name for name in values if source.get(name, "").strip())
     provider = _provider(values)
     return Settings(
-        server=ServerSettings(
-            **_group(values, "server") | {"workers": values["XWE_WEB_WORKERS"] or _workers(values)}
-        ),
+        server=ServerSettings(**_group(values, "server")),
         access=AccessSettings(
             mode=values["XWE_ACCESS"] or ("open" if provider.is_demo else "login"),
             signup=values["XWE_SIGNUP"] or ("open" if provider.is_demo else "closed"),
             registrations_per_hour=values["XWE_REGISTRATIONS_PER_HOUR"],
             api_token=values["XWE_API_TOKEN"],
-            secret_key=values["XWE_SECRET_KEY"],
         ),
         users=UserSettings(
             **_group(values, "users") | {"requests_per_minute": _user_rpm(values, provider)}
@@ -89,17 +86,6 @@ def _user_rpm(values: Mapping[str, Any], provider: ProviderSettings) -> int | No
     # The demo's model costs nothing, and the playground asks a hundred times a minute.
     wanted: int | None = values["XWE_USER_RPM"]
     return wanted or (None if provider.is_demo else USER_RPM)
-
-
-def _workers(values: Mapping[str, Any]) -> int:
-    # Without Redis each process has its own streams and limits, so that one is the safe number.
-    return _cores() if values["XWE_REDIS_URL"] else 1
-
-
-def _cores() -> int:
-    # Where the system can say it, the cores that this process may use, not all that there are.
-    usable = getattr(os, "sched_getaffinity", None)
-    return len(usable(0)) if usable else os.cpu_count() or 1
 
 
 def _provider(values: Mapping[str, Any]) -> ProviderSettings:
@@ -214,16 +200,8 @@ def environment_warnings(environ: Mapping[str, str] | None = None) -> list[str]:
     source = os.environ if environ is None else environ
     lines = []
     for name in sorted(source):
-        if name in _BY_NAME:
-            if _BY_NAME[name].reserved and source[name].strip():
-                lines.append(f"{name} is set, but nothing uses it yet.")
-        elif name.startswith(("XWE_", "LLM_")) and name not in _NOT_SETTINGS:
+        if name.startswith(("XWE_", "LLM_")) and name not in {*_BY_NAME, *_NOT_SETTINGS}:
             nearest = get_close_matches(name, _BY_NAME, n=1, cutoff=0.6)
             hint = f" Did you mean {nearest[0]}?" if nearest else " See `xwe config`."
             lines.append(f"{name} is not a setting of xwe.{hint}")
     return lines
-
-
-def with_secret_key(settings: Settings, secret_key: str) -> Settings:
-    """The same settings with the key that signs sessions."""
-    return replace(settings, access=replace(settings.access, secret_key=secret_key))

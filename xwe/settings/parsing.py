@@ -159,6 +159,3 @@ database_url = Parser(
     "an address that starts with sqlite:/// or postgresql://",
     _address_of("sqlite", "postgresql", "postgresql+psycopg"),
 )
-redis_url = Parser(
-    "an address that starts with redis:// or rediss://", _address_of("redis", "rediss")
-)

@@ -18,7 +18,7 @@ class Variable:
 
     `field` is where its value goes in `Settings` ("group.field"). `default` is the text that
     stands when it is not set; where that follows from other things, `default` is empty and
-    `derived` says in words what happens. `reserved` is True while nothing acts on the value yet.
+    `derived` says in words what happens.
     """
 
     name: str
@@ -29,7 +29,6 @@ class Variable:
     unit: str = ""
     derived: str = ""
     secret: bool = False
-    reserved: bool = False
 
     @property
     def section(self) -> str:

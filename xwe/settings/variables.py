@@ -14,7 +14,6 @@ from xwe.settings.parsing import (
     log_level,
     one_of,
     positive_seconds,
-    redis_url,
     token,
     whole_number,
 )
@@ -29,9 +28,8 @@ _SERVER = (
         "XWE_WEB_WORKERS",
         "server.workers",
         whole_number(1, 256),
-        "",
-        "worker processes",
-        derived="1, or one for each core when XWE_REDIS_URL is set",
+        "1",
+        "worker processes; each has its own limits and answers in memory",
     ),
     Variable(
         "XWE_WEB_THREADS",
@@ -47,14 +45,6 @@ _SERVER = (
         "true",
         "keep each worker's threads together on one core, moving when it is busy with others "
         "(Linux): a quarter less CPU a request",
-    ),
-    Variable(
-        "XWE_INSTANCE_DIR",
-        "server.instance_dir",
-        directory,
-        "instance",
-        "where the server keeps what it makes itself: the secret key, the SQLite file",
-        reserved=True,
     ),
     Variable(
         "XWE_DRAIN_TIMEOUT",
@@ -134,16 +124,6 @@ _ACCESS = (
         "20",
         "how often an hour somebody may try to make an account from one address, in each worker; "
         "0 is as often as they like",
-    ),
-    Variable(
-        "XWE_SECRET_KEY",
-        "access.secret_key",
-        token,
-        "",
-        "signs sessions; the same for all processes of one site",
-        derived="made once and kept in XWE_INSTANCE_DIR",
-        secret=True,
-        reserved=True,
     ),
 )
 
@@ -245,24 +225,6 @@ _STORAGE = (
         "30",
         "how long a deleted character can be had back, and ended jobs are listed",
         unit="days",
-    ),
-    Variable(
-        "XWE_REDIS_URL",
-        "storage.redis_url",
-        redis_url,
-        "",
-        "lets several processes share streams, cache and limits",
-        derived="each process has its own",
-        secret=True,
-        reserved=True,
-    ),
-    Variable(
-        "XWE_JOBS",
-        "storage.jobs",
-        one_of("in_process", "celery"),
-        "in_process",
-        "what runs background jobs",
-        reserved=True,
     ),
 )
 

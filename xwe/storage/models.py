@@ -279,16 +279,3 @@ Index(
 )
 Index("ix_job_due", job.c.run_after, **_where("state IN ('queued', 'running')"))
 Index("ix_job_newest", job.c.user_id, job.c.id)
-
-
-class _IdempotencyColumns(TypedColumns):
-    user_id: Named[int] = Column(BigId, _owner("user.id"), primary_key=True)
-    key: Named[str] = Column(String(255), primary_key=True)
-    body_hash: Named[str] = Column(String(128))
-    response: Named[dict[str, Any] | None] = Column(Json)
-    # A request whose process has died must not hold its key for ever.
-    lease_until: Named[datetime] = Column(UtcDateTime)
-    created_at: Named[datetime] = Column(UtcDateTime, index=True)
-
-
-idempotency = Table("idempotency", metadata, _IdempotencyColumns)

@@ -4,7 +4,6 @@ All times are aware and in UTC. Ids are whole numbers, but for a generation's, w
 stream in addresses and is therefore not to be guessed.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -104,16 +103,6 @@ class Conversation:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Participant:
-    """A character's place in a conversation, with the name that it has now."""
-
-    character_id: int
-    name: str
-    position: int
-    muted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,11 +211,3 @@ class Job:
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What became of an idempotent request: `response` is the first one's, once it is finished."""
-
-    state: Literal["new", "running", "finished"]
-    response: Mapping[str, Any] | None = None

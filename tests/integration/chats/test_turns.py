@@ -250,7 +250,7 @@ def test_what_came_before_needs_no_room(new_side, mock_server):
 
 def test_a_place_is_given_back_when_the_turn_cannot_be_stored(side, monkeypatch):
     ada = side.user()
-    monkeypatch.setattr(messages, "spoken_before", unavailable)
+    monkeypatch.setattr(messages, "append", unavailable)
     with pytest.raises(DatabaseUnavailableError):
         side.chats.say(ada, ROLE, "hi")
     assert side.answers.running == 0

@@ -4,7 +4,7 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from xwe.errors import NameTakenError, NotFoundError, WrongPasswordError
 from xwe.services import clearing
@@ -12,8 +12,8 @@ from xwe.services.accounts import Accounts
 from xwe.services.clearing import clear_marked
 from xwe.storage import batches
 from xwe.storage.database import Database
-from xwe.storage.models import metadata
-from xwe.storage.records import NewMemory
+from xwe.storage.models import conversation, metadata
+from xwe.storage.records import Conversation, NewMemory
 from xwe.storage.repositories import (
     characters,
     conversations,
@@ -23,6 +23,7 @@ from xwe.storage.repositories import (
     messages,
     purging,
 )
+from xwe.storage.rows import columns
 
 PASSWORD = "a good password"
 
@@ -67,11 +68,22 @@ def talk(writing, chat, character_id):
     messages.append(writing, chat.id, sender_type="character", content="ho", variant_of=said.id)
 
 
+def group_of(writing, user_id):
+    """A conversation that is nobody's in particular."""
+    at = from_now()
+    values = {"user_id": user_id, "kind": "group", "title": "诗社", "next_seq": 1}
+    values |= {"summarised_seq": 0, "created_at": at, "updated_at": at}
+    statement = (
+        insert(conversation).values(**values).returning(*columns(conversation, Conversation))
+    )
+    return Conversation(*writing.execute(statement).one())
+
+
 def make_all(writing, user_id, name="李白"):
     """A character with a chat and a group, both talked in; their ids."""
     who = characters.create(writing, user_id=user_id, name=name)
     chat = conversations.for_character(writing, user_id, who.id)
-    group = conversations.create_group(writing, user_id, "诗社", [who.id])
+    group = group_of(writing, user_id)
     talk(writing, chat, who.id)
     talk(writing, group, who.id)
     for _ in range(4):
@@ -165,19 +177,6 @@ def test_what_was_deleted_long_ago_goes_with_all_that_belongs_to_it(database, ac
     assert after["memory"] == before["memory"] // 2
 
 
-def test_a_group_goes_and_what_was_learnt_in_it_stays(database, accounts):
-    ada = accounts.register("ada", PASSWORD).account
-    with database.write() as writing:
-        _, group = make_all(writing, ada.id)
-        conversations.remove_group(writing, ada.id, group)
-    before = counts(database)
-    assert clear_marked(database, purging.GROUPS, from_now(minutes=1)) == 1
-    after = counts(database)
-    assert (after["message"], after["memory"]) == (before["message"] // 2, before["memory"])
-    with pytest.raises(NotFoundError), database.write() as writing:
-        conversations.restore_group(writing, ada.id, group)
-
-
 def test_nobody_has_back_a_character_of_which_half_is_gone(database, accounts, dying):
     ada = accounts.register("ada", PASSWORD).account
     with database.write() as writing:
@@ -192,17 +191,6 @@ def test_nobody_has_back_a_character_of_which_half_is_gone(database, accounts, d
     # A later look takes it up, however long ago is long ago.
     assert clear_characters(database, before=from_now(days=-365)) == 1
     assert "character" not in counts(database)
-
-
-def test_nor_a_group(database, accounts, dying):
-    ada = accounts.register("ada", PASSWORD).account
-    with database.write() as writing:
-        _, gone = make_all(writing, ada.id)
-        conversations.remove_group(writing, ada.id, gone)
-    dying(lambda: clear_marked(database, purging.GROUPS, from_now(minutes=1)))
-    with pytest.raises(NotFoundError), database.write() as writing:
-        conversations.restore_group(writing, ada.id, gone)
-    assert clear_marked(database, purging.GROUPS, from_now(days=-365)) == 1
 
 
 def test_one_that_was_had_back_meanwhile_stays(database, accounts):

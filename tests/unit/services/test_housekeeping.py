@@ -16,7 +16,6 @@ from xwe.storage.repositories import (
     characters,
     conversations,
     generations,
-    idempotency,
     jobs,
     sessions,
     users,
@@ -108,32 +107,27 @@ def test_jobs_that_ended_go_and_those_that_gave_up_stay(database, ada, tidy):
     assert there == [False, True, True]
 
 
-def test_old_sessions_and_keys_go(database, ada, tidy):
+def test_old_sessions_go(database, ada, tidy):
     with database.write() as writing:
         sessions.create(writing, ada, digest="digest", user_agent="")
-        until = datetime.now(UTC) + timedelta(seconds=30)
-        idempotency.begin(writing, ada.id, "key", body_hash="hash", lease_until=until)
-    assert tidy(0) == Tidied(0, 0, 0, 0, 0, 0)
-    old = tidy(365)
-    assert (old.sessions, old.keys) == (1, 1)
+    assert tidy(0) == Tidied(0, 0, 0, 0)
+    assert tidy(365).sessions == 1
 
 
 @pytest.fixture
 def stubborn(database, ada):
-    """Two sessions, a key, and an ended job that cannot be deleted."""
+    """Two sessions, and an ended job that cannot be deleted."""
     with database.write() as writing:
         ended_job(writing, ada, lambda taken: jobs.finish(writing, taken))
         for digest in ("one", "two"):
             sessions.create(writing, ada, digest=digest, user_agent="")
-        until = datetime.now(UTC) + timedelta(seconds=30)
-        idempotency.begin(writing, ada.id, "key", body_hash="hash", lease_until=until)
         no_more = "CREATE TRIGGER no BEFORE DELETE ON job BEGIN SELECT RAISE(ABORT, 'no'); END"
         writing.execute(text(no_more))
 
 
 def test_what_cannot_be_deleted_keeps_nothing_else(stubborn, tidy, monkeypatch, caplog):
     monkeypatch.setattr(batches, "BATCH_ROWS", 1)
-    assert tidy(365) == Tidied(0, 0, 0, jobs=None, sessions=2, keys=1)
+    assert tidy(365) == Tidied(0, 0, jobs=None, sessions=2)
     (told,) = caplog.records
     assert told.getMessage() == "The old jobs could not be deleted"
 
@@ -148,10 +142,10 @@ def test_an_operator_is_told_what_could_not_be_deleted(url, stubborn, monkeypatc
 
 
 def test_a_process_that_ends_leaves_the_rest_to_the_next(database, stubborn, tidy):
-    assert tidy(0) == Tidied(0, 0, 0, 0, 0, 0)
+    assert tidy(0) == Tidied(0, 0, 0, 0)
     ending = Housekeeping(database, timedelta(days=-365))
     ending.close()
-    assert ending.tidy() == Tidied(0, 0, 0, 0, 0, 0)
+    assert ending.tidy() == Tidied(0, 0, 0, 0)
     assert Housekeeping(database, timedelta(days=-365)).tidy().jobs is None
 
 

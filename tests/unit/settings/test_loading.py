@@ -27,8 +27,6 @@ WRONG = {
     "XWE_ACCESS": "closed",
     "XWE_API_TOKEN": "two words",
     "XWE_SIGNUP": "maybe",
-    "XWE_SECRET_KEY": "two words",
-    "XWE_INSTANCE_DIR": "a\0b",
     "LLM_PROVIDER": "deepsick",
     "LLM_BASE_URL": "localhost:11434",
     "LLM_API_KEY": CANARY,
@@ -57,8 +55,6 @@ WRONG = {
     "XWE_STREAM_ON_DISCONNECT": "stop",
     "XWE_MAX_STREAMS": "some",
     "XWE_DATABASE_URL": "mysql://x",
-    "XWE_REDIS_URL": "http://x",
-    "XWE_JOBS": "rq",
     "ENABLE_PROMETHEUS": "t",
     "LOG_LEVEL": "verbose",
     "LOG_FORMAT": "xml",
@@ -218,21 +214,11 @@ def test_the_largest_numbers_that_fit_are_taken():
     load_settings({"XWE_WEB_THREADS": "181"})
 
 
-def test_redis_allows_a_worker_for_each_core(monkeypatch):
-    monkeypatch.setattr("xwe.settings.loading._cores", lambda: 7)
-    assert load_settings({}).server.workers == 1
-    redis = {"XWE_REDIS_URL": "redis://127.0.0.1/0"}
-    assert load_settings(redis).server.workers == 7
-    assert load_settings(redis | {"XWE_WEB_WORKERS": "2"}).server.workers == 2
-
-
 def test_no_secret_is_in_a_settings_repr_or_its_description():
     environ = {
         "XWE_API_TOKEN": "canary-1",
-        "XWE_SECRET_KEY": "canary-2",
         "DEEPSEEK_API_KEY": "canary-3",
         "XWE_DATABASE_URL": "postgresql://u:canary-4@db/x",
-        "XWE_REDIS_URL": "redis://:canary-5@redis/0",
     }
     settings = load_settings(environ)
     assert "canary" not in repr(settings)
@@ -256,12 +242,6 @@ def test_a_misspelt_variable_is_named_with_the_nearest_one():
     assert lines == [
         "LLM_ASYNC_WORKER is not a setting of xwe. Did you mean LLM_ASYNC_WORKERS?",
         "XWE_THREADS is not a setting of xwe. Did you mean XWE_WEB_THREADS?",
-    ]
-
-
-def test_a_variable_that_nothing_acts_on_yet_says_so():
-    assert environment_warnings({"XWE_JOBS": "celery", "XWE_SIGNUP": ""}) == [
-        "XWE_JOBS is set, but nothing uses it yet."
     ]
 
 

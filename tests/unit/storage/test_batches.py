@@ -8,7 +8,7 @@ from sqlalchemy import text
 from xwe.errors import DatabaseUnavailableError
 from xwe.storage import batches
 from xwe.storage.batches import in_batches
-from xwe.storage.repositories import generations, idempotency, jobs
+from xwe.storage.repositories import generations, jobs
 
 # After so many rows of one transaction each takes a minute.
 QUICK_ROWS = 50
@@ -46,16 +46,14 @@ def ended(database, chat, later):
 def test_a_batch_is_so_much_and_no_more(database, ada, later, monkeypatch, rows):
     monkeypatch.setattr(batches, "BATCH_ROWS", rows)
     with database.write() as writing:
-        for number in range(5):
+        for _ in range(5):
             jobs.create(writing, kind="build", payload={}, user_id=ada.id)
             taken = jobs.take(writing, ["build"], owner="me", lease_until=later(60))
             jobs.finish(writing, taken)
-            idempotency.begin(writing, ada.id, f"{number}", body_hash="h", lease_until=later(60))
-        for purge in (jobs.purge, idempotency.purge):
-            assert purge(writing, later(-60)) == 0
-            assert purge(writing, later(60)) == min(rows, 5)
-            assert purge(writing, later(60)) == 5 - min(rows, 5)
-            assert purge(writing, later(60)) == 0
+        assert jobs.purge(writing, later(-60)) == 0
+        assert jobs.purge(writing, later(60)) == min(rows, 5)
+        assert jobs.purge(writing, later(60)) == 5 - min(rows, 5)
+        assert jobs.purge(writing, later(60)) == 0
 
 
 @pytest.mark.parametrize("either_url", ["postgresql"], indirect=True)

@@ -8,7 +8,7 @@ from lock_waits import meeting
 
 from xwe.errors import NameTakenError, NotFoundError, StaleVersionError
 from xwe.storage.database import Database
-from xwe.storage.repositories import characters, conversations, messages, users
+from xwe.storage.repositories import characters, messages, users
 
 CATEGORIES = [f"类别{number}" for number in range(8)]
 
@@ -119,7 +119,6 @@ def test_a_deleted_character_can_be_brought_back(database, ada, li_bai, chat):
         characters.remove(writing, ada.id, li_bai.id)
         assert characters.listed(writing, ada.id) == []
         assert characters.get(writing, ada.id, "李白") is None
-        assert conversations.participants(writing, chat.id) == []
         with pytest.raises(NotFoundError):
             characters.save_category(writing, li_bai.id, "a", 1)
         characters.restore(writing, ada.id, li_bai.id)

@@ -22,7 +22,6 @@ ASKED_OFTEN = {
     "the chat with a character": lambda unit, chat, at: conversations.with_character(
         unit, chat.user_id, chat.character_id
     ),
-    "a conversation's answer": lambda unit, chat, at: generations.running_in(unit, chat.id),
     "a user's answers": lambda unit, chat, at: generations.running_count(unit, chat.user_id),
     "leases that ran out": lambda unit, chat, at: generations.expired(unit, at),
     "memories": lambda unit, chat, at: memories.listed(unit, chat.character_id),

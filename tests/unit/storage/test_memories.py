@@ -1,10 +1,11 @@
 """Memories."""
 
 import pytest
+from sqlalchemy import select
 
-from xwe.errors import StaleVersionError
+from xwe.storage.models import memory_source
 from xwe.storage.records import NewMemory
-from xwe.storage.repositories import conversations, memories, messages
+from xwe.storage.repositories import memories, messages
 
 
 @pytest.fixture
@@ -16,15 +17,16 @@ def said(database, chat):
         ]
 
 
+def sources(unit, memory_ids):
+    found = {memory_id: [] for memory_id in memory_ids}
+    where = memory_source.c.memory_id.in_(memory_ids)
+    for memory_id, message_id in unit.execute(select(memory_source).where(where)):
+        found[memory_id].append(message_id)
+    return found
+
+
 def contents(found):
     return [memory.content for memory in found]
-
-
-def remember(database, chat, content):
-    with database.write() as writing:
-        made = memories.add(writing, chat.character_id, [NewMemory(content)])
-        memories.advance_watermark(writing, chat.id, expected_seq=0, new_seq=2)
-    return made
 
 
 def test_facts_are_kept_with_their_sources(database, chat, said):
@@ -33,17 +35,8 @@ def test_facts_are_kept_with_their_sources(database, chat, said):
         (made,) = memories.add(writing, chat.character_id, [fact], conversation_id=chat.id)
     with database.read() as reading:
         (found,) = memories.listed(reading, chat.character_id, "short")
-        assert memories.sources(reading, [made, made + 1]) == {made: [said[0]], made + 1: []}
+        assert sources(reading, [made, made + 1]) == {made: [said[0]], made + 1: []}
     assert (found.id, found.content, found.importance) == (made, fact.content, 3)
-
-
-def test_of_two_that_read_the_same_range_the_second_adds_nothing(database, ada, chat, said):
-    remember(database, chat, "once")
-    with pytest.raises(StaleVersionError):
-        remember(database, chat, "twice")
-    with database.read() as reading:
-        assert contents(memories.listed(reading, chat.character_id)) == ["once"]
-        assert conversations.get(reading, ada.id, chat.id).summarised_seq == 2
 
 
 def test_a_contradiction_supersedes_and_does_not_delete(database, chat):
@@ -84,23 +77,12 @@ def test_an_edited_tier_keeps_the_rows_that_stay(database, chat, said):
         memories.add(writing, chat.character_id, [NewMemory("long", tier="long")])
         now = memories.replace(writing, chat.character_id, "short", ["c", "a", "c"])
         assert contents(now) == ["a", "c"]
-        assert memories.sources(writing, [kept]) == {kept: [said[0]]}
+        assert sources(writing, [kept]) == {kept: [said[0]]}
         assert contents(memories.listed(writing, chat.character_id, "long")) == ["long"]
-
-
-def test_memories_move_between_tiers_and_are_pinned(database, chat):
-    with database.write() as writing:
-        (made,) = memories.add(writing, chat.character_id, [NewMemory("a")])
-        assert memories.set_tier(writing, chat.character_id, [made], "long") == 1
-        assert memories.set_pinned(writing, chat.character_id, made, pinned=True)
-        (found,) = memories.listed(writing, chat.character_id, "long")
-    assert found.pinned
 
 
 def test_another_characters_memories_are_out_of_reach(database, chat):
     with database.write() as writing:
         (made,) = memories.add(writing, chat.character_id, [NewMemory("a")])
         other = chat.character_id + 1
-        assert memories.set_tier(writing, other, [made], "long") == 0
-        assert not memories.set_pinned(writing, other, made, pinned=True)
         assert memories.remove(writing, other, [made]) == 0

@@ -5,7 +5,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from xwe.core.nlp.completion import Message as PromptMessage
 from xwe.core.nlp.completion import usage_fields
 from xwe.errors import (
     IdempotencyClashError,
@@ -22,7 +21,14 @@ from xwe.services.chats.values import (
     Repeated,
 )
 from xwe.storage.database import Database
-from xwe.storage.records import Character, Conversation, GenerationStatus, Message, MessageStatus
+from xwe.storage.records import (
+    Character,
+    Conversation,
+    GenerationStatus,
+    Message,
+    MessageStatus,
+    Spoken,
+)
 from xwe.storage.repositories import conversations, generations, memories, messages, users
 from xwe.storage.rows import now
 from xwe.storage.units import Reading, Writing
@@ -144,8 +150,9 @@ class Turns:
         writing, character = opening.writing, opening.character
         conversation = opening.conversation
         reserved = self._begin(opening)
+        just_written = []
         if conversation.next_seq == 1 and character.first_message:
-            _append_answer(writing, conversation.id, character, character.first_message)
+            just_written.append(_append_greeting(writing, conversation.id, character))
         asked = messages.append(
             writing,
             conversation.id,
@@ -163,7 +170,8 @@ class Turns:
             status="streaming",
             generation_id=reserved.answer_id,
         )
-        return self._opened(opening, reserved, answer, asked)
+        said = self._said(writing, [*just_written, asked], is_new=conversation.next_seq == 1)
+        return self._opened(opening, reserved, answer, said, asked)
 
     def _open_variant(self, opening: _Opening, original: Message, client_id: str | None) -> Opened:
         reserved = self._begin(opening)
@@ -178,7 +186,10 @@ class Turns:
             variant_of=original.id,
             client_id=client_id,
         )
-        return replace(self._opened(opening, reserved, answer, None), instead_of=original.id)
+        said = messages.spoken_before(
+            opening.writing, answer.conversation_id, answer.place, limit=self._limits.max_messages
+        )
+        return replace(self._opened(opening, reserved, answer, said), instead_of=original.id)
 
     def _begin(self, opening: _Opening) -> Answer:
         """Take the conversation's one slot for an answer, and one of this process."""
@@ -196,27 +207,37 @@ class Turns:
             raise too_many_running(running)
         return opening.undo.enter_context(self._reserve(str(user_id), generation_id))
 
+    def _said(self, reading: Reading, just_written: list[Message], *, is_new: bool) -> list[Spoken]:
+        """What was said before the answer, newest first, without reading back what was written."""
+        first = just_written[0]
+        said = [
+            Spoken(row.sender_type, row.sender_id, row.content) for row in reversed(just_written)
+        ]
+        if is_new:
+            return said
+        limit = self._limits.max_messages - len(said)
+        return said + messages.spoken_before(
+            reading, first.conversation_id, first.place, limit=limit
+        )
+
     def _opened(
-        self, opening: _Opening, reserved: Answer, row: Message, asked: Message | None
+        self,
+        opening: _Opening,
+        reserved: Answer,
+        row: Message,
+        said: Sequence[Spoken],
+        asked: Message | None = None,
     ) -> Opened:
+        character = opening.character
+        remembered = memories.listed(opening.writing, character.id)
         return Opened(
-            user_id=opening.character.user_id,
-            role=opening.character.name,
+            user_id=character.user_id,
+            role=character.name,
             answer=reserved,
             row=row,
             asked=asked,
-            prompt=self._prompt(opening.writing, opening.character, row),
+            prompt=make_prompt(character, remembered, said, self._limits),
         )
-
-    def _prompt(
-        self, reading: Reading, character: Character, answer: Message
-    ) -> list[PromptMessage]:
-        limits = self._limits
-        said = messages.spoken_before(
-            reading, answer.conversation_id, answer.place, limit=limits.max_messages
-        )
-        remembered = memories.listed(reading, character.id)
-        return make_prompt(character, remembered, said, limits)
 
     def end(self, opened: Opened, ending: Ending) -> bool:
         """Store how the answer ended. False when another process has ended it before."""
@@ -285,13 +306,11 @@ def _is_answer(reading: Reading, message: Message) -> bool:
     return bool(before.messages)
 
 
-def _append_answer(
-    writing: Writing, conversation_id: int, character: Character, content: str
-) -> None:
-    messages.append(
+def _append_greeting(writing: Writing, conversation_id: int, character: Character) -> Message:
+    return messages.append(
         writing,
         conversation_id,
         sender_type="character",
         sender_id=character.id,
-        content=content,
+        content=character.first_message,
     )

@@ -24,7 +24,6 @@ _by_id = _generations.join(conversation, conversation.c.id == _g.conversation_id
 )
 # Written out, so that the partial indexes are used.
 _is_running = _g.status == literal_column("'running'")
-_running_in = _generations.where(_g.conversation_id == bindparam("conversation_id"), _is_running)
 _running_count = (
     select(func.count())
     .select_from(generation)
@@ -106,11 +105,6 @@ def begin(
 def get(reading: Reading, user_id: int, generation_id: str) -> Generation | None:
     """The user's generation with that id."""
     return fetch_one(reading, Generation, _by_id, user_id=user_id, id=generation_id)
-
-
-def running_in(reading: Reading, conversation_id: int) -> Generation | None:
-    """The answer that is being made in the conversation."""
-    return fetch_one(reading, Generation, _running_in, conversation_id=conversation_id)
 
 
 def running_count(reading: Reading, user_id: int) -> int:

@@ -1,11 +1,10 @@
-"""Memories: what a character remembers, where it is from, and how far has been read."""
+"""Memories: what a character remembers, and where it is from."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from xwe.errors import StaleVersionError
-from xwe.storage.models import conversation, memory, memory_source
+from xwe.storage.models import memory, memory_source
 from xwe.storage.records import Memory, MemoryTier, NewMemory
 from xwe.storage.rows import columns, fetch_all, now
 from xwe.storage.units import Reading, Writing
@@ -27,18 +26,6 @@ _supersede = (
     )
     .values(superseded_by=bindparam("new_id"))
 )
-_set_tier = (
-    update(memory)
-    .where(
-        _m.id.in_(bindparam("ids", expanding=True)), _m.character_id == bindparam("of_character")
-    )
-    .values(tier=bindparam("new_tier"))
-)
-_set_pinned = (
-    update(memory)
-    .where(_m.id == bindparam("row_id"), _m.character_id == bindparam("of_character"))
-    .values(pinned=bindparam("new_pinned"))
-)
 # Nested, since SQLite's driver counts no rows of a statement that begins with WITH.
 _named = (
     select(_m.id)
@@ -49,19 +36,6 @@ _named = (
 )
 _doomed = _named.union(select(_m.id).join(_named, _m.superseded_by == _named.c.id))
 _delete = delete(memory).where(_m.id.in_(select(_doomed.c.id)))
-_sources = (
-    select(memory_source.c.memory_id, memory_source.c.message_id)
-    .where(memory_source.c.memory_id.in_(bindparam("ids", expanding=True)))
-    .order_by(memory_source.c.memory_id, memory_source.c.message_id)
-)
-_advance = (
-    update(conversation)
-    .where(
-        conversation.c.id == bindparam("row_id"),
-        conversation.c.summarised_seq == bindparam("expected"),
-    )
-    .values(summarised_seq=bindparam("new_seq"))
-)
 
 
 def add(
@@ -102,22 +76,6 @@ def _add_one(
     return new_id
 
 
-def advance_watermark(
-    writing: Writing, conversation_id: int, *, expected_seq: int, new_seq: int
-) -> None:
-    """Note that the messages up to `new_seq` have been turned into facts.
-
-    Goes into the transaction that adds the facts: of two that read the same range, the second
-    adds nothing.
-
-    Raises:
-        StaleVersionError: the watermark is not where the caller has read it.
-    """
-    values = {"row_id": conversation_id, "expected": expected_seq, "new_seq": new_seq}
-    if writing.execute(_advance, values).rowcount != 1:
-        raise StaleVersionError
-
-
 def listed(reading: Reading, character_id: int, tier: MemoryTier | None = None) -> list[Memory]:
     """What the character remembers, oldest first, without what was superseded."""
     if tier is None:
@@ -146,20 +104,6 @@ def replace(
     return listed(writing, character_id, tier)
 
 
-def set_tier(
-    writing: Writing, character_id: int, memory_ids: Sequence[int], tier: MemoryTier
-) -> int:
-    """Move memories to another tier; how many it were."""
-    values = {"ids": list(memory_ids), "of_character": character_id, "new_tier": tier}
-    return writing.execute(_set_tier, values).rowcount
-
-
-def set_pinned(writing: Writing, character_id: int, memory_id: int, *, pinned: bool) -> bool:
-    """Have a memory always told to the model, or not any more. False when it is not there."""
-    values = {"row_id": memory_id, "of_character": character_id, "new_pinned": pinned}
-    return writing.execute(_set_pinned, values).rowcount == 1
-
-
 def remove(writing: Writing, character_id: int, memory_ids: Sequence[int]) -> int:
     """Delete memories for good, each with all that it has superseded; how many it were.
 
@@ -167,11 +111,3 @@ def remove(writing: Writing, character_id: int, memory_ids: Sequence[int]) -> in
     """
     values = {"ids": list(memory_ids), "of_character": character_id}
     return writing.execute(_delete, values).rowcount
-
-
-def sources(reading: Reading, memory_ids: Sequence[int]) -> dict[int, list[int]]:
-    """The messages that each of the memories was taken from, by the memory's id."""
-    found: dict[int, list[int]] = {memory_id: [] for memory_id in memory_ids}
-    for memory_id, message_id in reading.execute(_sources, {"ids": list(memory_ids)}):
-        found[memory_id].append(message_id)
-    return found

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import BigInteger, and_, bindparam, case, insert, or_, select, update
 
 from xwe.errors import ConflictError, NotFoundError
 from xwe.storage.models import conversation, message
@@ -77,7 +77,6 @@ _abandon = (
     .values(status="partial", error_code=bindparam("new_error_code"))
 )
 _forget_client_id = update(message).where(_m.id == bindparam("row_id")).values(client_id=None)
-_count = select(func.count()).where(_in_conversation, _m.selected)
 _variants_between = (
     select(_m.place, _m.variant_of, _m.id)
     .where(
@@ -201,12 +200,6 @@ def by_client_id(reading: Reading, conversation_id: int, client_id: str) -> Mess
 def by_generation(reading: Reading, generation_id: str) -> list[Message]:
     """What a generation has written, in order."""
     return fetch_all(reading, Message, _by_generation, generation_id=generation_id)
-
-
-def shown_count(reading: Reading, conversation_id: int) -> int:
-    """How many messages the conversation shows."""
-    values = {"conversation_id": conversation_id}
-    return int(reading.execute(_count, values).scalar_one())
 
 
 def set_texts(writing: Writing, texts: Mapping[int, str]) -> None:

@@ -17,7 +17,6 @@ from xwe.storage.models import (
     character,
     conversation,
     generation,
-    idempotency,
     job,
     memory,
     message,
@@ -45,7 +44,7 @@ _parts_of_user = (
     ),
     *(
         DeleteSome(table, table.c.user_id == _of_user)
-        for table in (conversation, character, job, idempotency, session)
+        for table in (conversation, character, job, session)
     ),
 )
 
@@ -90,9 +89,6 @@ CHARACTERS = Marked(
     character,
     *_said_in(select(conversation.c.id).where(conversation.c.character_id.in_(_ids))),
     DeleteSome(memory, memory.c.character_id.in_(_ids)),
-)
-GROUPS = Marked(
-    conversation, *_said_in(select(conversation.c.id).where(conversation.c.id.in_(_ids)))
 )
 
 
