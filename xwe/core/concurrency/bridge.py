@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from xwe.core.concurrency.admission import Admission, AdmissionStats
 from xwe.core.concurrency.async_config import AsyncConfig
+from xwe.core.concurrency.handover import as_coroutine
 from xwe.core.concurrency.iteration import iterate_in_sync
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.core.concurrency.own_loop import OwnLoop
@@ -43,24 +44,11 @@ def run_async_in_sync(awaitable: Awaitable[T], timeout_s: float | None = None) -
         LoopDeadlockError: (a RuntimeError) on the resident loop's own thread.
         DeadlineExceededError: (a TimeoutError) after `timeout_s`.
     """
-    coro: Coroutine[Any, Any, T] = _as_coroutine(awaitable)
+    coro: Coroutine[Any, Any, T] = as_coroutine(awaitable)
     if AsyncConfig.is_async_enabled():
         return get_loop_thread().run(coro, timeout_s)
     with OwnLoop() as loop:
         return loop.run(coro, timeout_s, context=contextvars.copy_context())
-
-
-def _as_coroutine(awaitable: Any) -> Coroutine[Any, Any, Any]:
-    if asyncio.iscoroutine(awaitable):
-        return awaitable
-    if not inspect.isawaitable(awaitable):
-        # Its type only: it may be the answer of a call that was not asynchronous after all.
-        raise TypeError(f"a coroutine or another awaitable is needed, not {type(awaitable)}")
-
-    async def wait() -> Any:
-        return await awaitable
-
-    return wait()
 
 
 async def await_on_resident(coro: Coroutine[Any, Any, T]) -> T:
@@ -81,7 +69,7 @@ def _made_synchronous(result: Any, timeout_s: float | None) -> Any:
             return iterate_in_sync(result)
         if not inspect.isawaitable(result):
             return result
-        result = _as_coroutine(result)
+        result = as_coroutine(result)
     answer = _run_in_context(result, timeout_s)
     return iterate_in_sync(answer) if isinstance(answer, AsyncIterator) else answer
 

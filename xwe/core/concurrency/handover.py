@@ -6,6 +6,7 @@ the coroutine's end, a waiter that gives up and the closing of the loop may meet
 
 import asyncio
 import contextvars
+import inspect
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
@@ -18,7 +19,7 @@ T = TypeVar("T")
 class Call(ABC, Generic[T]):
     """A coroutine on its way to the loop and its outcome on the way back."""
 
-    __slots__ = ("_abandoned", "_context", "_coro", "_task", "_waited_for")
+    __slots__ = ("_abandoned", "_context", "_coro", "_waited_for", "task")
 
     # Whether a thread sits and waits for the outcome.
     blocks: ClassVar[bool] = True
@@ -28,7 +29,7 @@ class Call(ABC, Generic[T]):
     def __init__(self, coro: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
         self._coro = coro
         self._context = context
-        self._task: asyncio.Task[T] | None = None
+        self.task: asyncio.Task[T] | None = None
         self._abandoned = False
 
     def start(self, loop: asyncio.AbstractEventLoop, waited_for: "set[Call[Any]]") -> None:
@@ -43,7 +44,7 @@ class Call(ABC, Generic[T]):
             return
         self._waited_for = waited_for
         waited_for.add(self)
-        self._task = task
+        self.task = task
         # A callback, not a coroutine around this one: it also runs for a task that was cancelled
         # before its first step. Its context is the call's: this turn may be another caller's.
         task.add_done_callback(self._end, context=self._context)
@@ -60,11 +61,11 @@ class Call(ABC, Generic[T]):
 
     def cancel(self) -> None:
         """End the work; on the loop's thread."""
-        if self._task is not None:
-            self._task.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def _end(self, task: asyncio.Task[T]) -> None:
-        self._task = None  # an error's traceback leads to this call: do not keep the circle
+        self.task = None  # an error's traceback leads to this call: do not keep the circle
         # Asked for even when nobody waits, or asyncio would log it as never retrieved.
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         try:
@@ -100,7 +101,7 @@ class WaitedCall(Call[T]):
         # Not through super(): that alone would cost more than all of this.
         self._coro = coro
         self._context = context
-        self._task = None
+        self.task = None
         self._abandoned = False
         self._error: BaseException | None = None
         self._done = done = threading.Lock()
@@ -157,7 +158,7 @@ class SubmittedCall(Call[T]):
     def fail(self, error: BaseException) -> None:
         """Complete the future with `error`; a cancelled coroutine cancels it."""
         if isinstance(error, asyncio.CancelledError) and self._future is not None:
-            self._future.cancel()
+            Future.cancel(self._future)  # not a subclass's own, which may only ask for it
         future = self._take_future()
         if future is not None:
             future.set_exception(error)
@@ -166,3 +167,21 @@ class SubmittedCall(Call[T]):
         # Its callbacks lead to this call: do not keep the circle.
         future, self._future = self._future, None
         return future if future is not None and future.set_running_or_notify_cancel() else None
+
+
+def as_coroutine(awaitable: Any) -> Coroutine[Any, Any, Any]:
+    """The coroutine itself, or one that awaits `awaitable`.
+
+    Raises:
+        TypeError: it cannot be awaited.
+    """
+    if asyncio.iscoroutine(awaitable):
+        return awaitable
+    if not inspect.isawaitable(awaitable):
+        # Only its type: it may be the answer of a call that was not asynchronous after all.
+        raise TypeError(f"a coroutine or another awaitable is needed, not {type(awaitable)}")
+
+    async def wait() -> Any:
+        return await awaitable
+
+    return wait()

@@ -125,10 +125,10 @@ class LoopThread:
             self._hand_over(loop, call)
             finished = call.wait(timeout_s)
         except BaseException:  # Ctrl-C in the waiting thread: the work must not go on unseen
-            self._abandon(loop, call)
+            self._abandon(call)
             raise
         if not finished:
-            self._abandon(loop, call)
+            self._abandon(call)
             raise DeadlineExceededError(f"No answer within {timeout_s:.3g} s.")
         return call.outcome()
 
@@ -152,8 +152,7 @@ class LoopThread:
 
         def cancel_with_it(future: Future[T]) -> None:
             if future.cancelled():
-                with contextlib.suppress(RuntimeError):  # closed, and everything cancelled
-                    loop.call_soon_threadsafe(call.cancel)
+                self.cancel(call)
 
         future.add_done_callback(cancel_with_it)
         self._hand_over(loop, call)
@@ -171,6 +170,12 @@ class LoopThread:
             call.turn_away(error)
             raise
         self._hand_over(loop, call)
+
+    def cancel(self, call: Call[Any]) -> None:
+        """End the work of `call`; from any thread."""
+        if self._loop is not None and not self._closed:
+            with contextlib.suppress(RuntimeError):  # closed in this very moment
+                self._loop.call_soon_threadsafe(call.cancel)
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop, call: Call[Any]) -> None:
         self._incoming.append(call)
@@ -193,11 +198,9 @@ class LoopThread:
             while True:
                 self._incoming.popleft().turn_away(ClosedError("The event loop was closed."))
 
-    @staticmethod
-    def _abandon(loop: asyncio.AbstractEventLoop, call: Call[Any]) -> None:
+    def _abandon(self, call: Call[Any]) -> None:
         call.abandon()
-        with contextlib.suppress(RuntimeError):  # closed, and everything cancelled
-            loop.call_soon_threadsafe(call.cancel)
+        self.cancel(call)
 
     def close(self) -> None:
         """Cancel what runs, stop the loop and join its thread. Idempotent; not from the loop."""

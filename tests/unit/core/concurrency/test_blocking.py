@@ -356,7 +356,7 @@ def test_run_in_executor_tells_a_full_pool_through_the_future():
 
 def test_a_list_with_something_else_in_it_starts_nothing():
     coro = echo(1)
-    with pytest.raises(TypeError, match="coroutine, a task or a future"):
+    with pytest.raises(TypeError, match="another awaitable is needed"):
         blocking.gather(coro, 5)
     assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED
 

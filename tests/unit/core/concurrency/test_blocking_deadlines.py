@@ -135,13 +135,13 @@ def test_each_call_that_waits_ends_at_the_deadline(call):
 def test_nothing_goes_on_that_was_begun_as_the_deadline_passed(monkeypatch, call):
     """A loop that takes its time to start: what was handed to it is ended, and not forgotten."""
     loop_thread = get_loop_thread()
-    submit = loop_thread.submit
+    start = loop_thread.start
 
-    def submit_late(coro, **options):
+    def start_late(call):
         time.sleep(0.05)
-        return submit(coro, **options)
+        start(call)
 
-    monkeypatch.setattr(loop_thread, "submit", submit_late)
+    monkeypatch.setattr(loop_thread, "start", start_late)
     with blocking.timeout(0.02), pytest.raises(DeadlineExceededError):
         call()
     monkeypatch.undo()

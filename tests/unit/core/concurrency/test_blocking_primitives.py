@@ -5,12 +5,13 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from concurrent import futures
 
 import pytest
 
 from xwe.core.concurrency import blocking
-from xwe.core.concurrency.blocking import lines
+from xwe.core.concurrency.blocking import tasks
 
 
 @pytest.fixture
@@ -37,15 +38,19 @@ def blocked_loop():
 
 @pytest.fixture
 def in_line(monkeypatch):
-    """A semaphore that counts those who have taken a place in any line."""
+    """A semaphore that counts those who have begun to wait."""
     joined = threading.Semaphore(0)
-    join = lines.Line.join
 
-    def join_and_tell(line, waiter):
-        join(line, waiter)
-        joined.release()
+    def telling(wait):
+        async def tell_and_wait(native):
+            joined.release()
+            return await wait(native)
 
-    monkeypatch.setattr(lines.Line, "join", join_and_tell)
+        return tell_and_wait
+
+    monkeypatch.setattr(asyncio.Lock, "acquire", telling(asyncio.Lock.acquire))
+    monkeypatch.setattr(asyncio.Event, "wait", telling(asyncio.Event.wait))
+    monkeypatch.setattr(asyncio.Queue, "get", telling(asyncio.Queue.get))
     return joined
 
 
@@ -121,7 +126,7 @@ def test_a_semaphore_lets_as_many_in_as_its_value():
 
 
 def test_a_lock_that_is_not_held_cannot_be_released():
-    with pytest.raises(RuntimeError, match="not held"):
+    with pytest.raises(RuntimeError, match="not acquired"):
         blocking.Lock().release()
 
 
@@ -133,20 +138,20 @@ def test_a_waiter_that_gives_up_is_not_served():
     assert not lock.locked()
 
 
-def test_a_waiter_served_in_the_moment_of_its_timeout_has_the_lock(monkeypatch):
-    """The turn comes after the timeout has passed and before the waiter has left the line."""
+def test_a_waiter_served_in_the_moment_of_its_timeout_knows_whether_it_has_the_lock(pool, in_line):
+    """The turn comes after the timeout has passed and before the loop has seen that."""
     lock = blocking.Lock()
     lock.acquire()
-    leave = lines.Shared._leave
+    in_line.acquire()
+    waiting = pool.submit(lock.acquire, timeout=0.01)
+    in_line.acquire()
 
-    def late(self, line, waiter, undo):
-        monkeypatch.undo()
-        self.release()
-        return leave(self, line, waiter, undo)
+    def release_late():
+        time.sleep(0.05)
+        lock.release()
 
-    monkeypatch.setattr(lines.Shared, "_leave", late)
-    assert lock.acquire(timeout=0.001), "it was given the lock, so it must know"
-    assert lock.locked()
+    blocking.get_running_loop().call_soon_threadsafe(release_late)
+    assert waiting.result(60) is lock.locked()
 
 
 def test_a_lock_given_to_a_coroutine_as_it_is_cancelled_is_released_again():
@@ -155,8 +160,7 @@ def test_a_lock_given_to_a_coroutine_as_it_is_cancelled_is_released_again():
         await lock.acquire_async()
         waiting = asyncio.create_task(lock.acquire_async())
         await asyncio.sleep(0)
-        lock.release()  # it is the waiter's now, and the waiter has not been told yet
-        assert lock.locked()
+        lock.release()  # it is the waiter's turn, and the waiter has not been told yet
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -166,31 +170,18 @@ def test_a_lock_given_to_a_coroutine_as_it_is_cancelled_is_released_again():
     asyncio.run(main())
 
 
-class Interrupted:
-    """A lock in whose second acquisition the waiting ends with Ctrl-C, after it was woken."""
-
-    def __init__(self):
-        self.is_free = True
-
-    def acquire(self, timeout=None):
-        if timeout is None:
-            self.is_free = False
-            return True
-        assert self.is_free, "the waiter has been served"
+def test_a_thread_interrupted_as_it_is_served_gives_back_what_it_got(monkeypatch):
+    def served_and_interrupted(waited_for, _timeout):
+        wait(waited_for, 60)
         raise KeyboardInterrupt
 
-    def release(self):
-        self.is_free = True
-
-
-def test_a_thread_interrupted_as_it_is_served_gives_back_what_it_got(monkeypatch):
-    lock, items = blocking.Lock(), blocking.Queue()
+    lock, items, wait = blocking.Lock(), blocking.Queue(), futures.wait
     items.put("first")
     items.put("second")
-    monkeypatch.setattr(lines.threading, "Lock", Interrupted)
-    for wait in (lock.acquire, items.get):
+    monkeypatch.setattr(futures, "wait", served_and_interrupted)
+    for interrupted in (lock.acquire, items.get):
         with pytest.raises(KeyboardInterrupt):
-            wait()
+            interrupted()
     monkeypatch.undo()
     assert not lock.locked()
     assert [items.get(), items.get()] == ["first", "second"]
@@ -290,13 +281,36 @@ def test_an_item_given_to_a_coroutine_as_it_is_cancelled_goes_to_the_next_in_ord
     assert blocking.run(main()) == ("a", "b")
 
 
-def test_a_thread_waits_for_a_lock_no_longer_than_told_when_the_loop_is_blocked(blocked_loop):
-    lock = blocking.Lock()
-    with lock:
-        assert not lock.acquire(timeout=0.001)
-    with lock:
-        pass
+def test_a_thread_waits_no_longer_than_told_when_the_loop_is_blocked(blocked_loop, monkeypatch):
+    """And what it gets once the loop turns again goes back."""
+    monkeypatch.setattr(tasks, "SETTLE_WITHIN_S", 0.01)
+    lock, items = blocking.Lock(), blocking.Queue(maxsize=1)
+    assert not lock.acquire(timeout=0.001)
+    with pytest.raises(queue.Full):
+        items.put(1, timeout=0.001)
     blocked_loop.set()
+    assert lock.acquire(timeout=60)
+    assert items.put(1, timeout=60) is None
+
+
+def test_an_item_whose_getter_has_gone_is_the_first_again(pool, in_line, monkeypatch):
+    """The getter gives up after its coroutine has the item and before it is told."""
+    monkeypatch.setattr(tasks, "SETTLE_WITHIN_S", 0.01)
+    items, may_go_on = blocking.Queue(), threading.Event()
+    loop = blocking.get_running_loop()
+
+    def put_and_block():
+        items.put_nowait("first")
+        loop.call_soon(may_go_on.wait, 60)  # after the coroutine's turn
+
+    getting = pool.submit(items.get, timeout=0.5)
+    in_line.acquire()
+    loop.call_soon_threadsafe(put_and_block)
+    with pytest.raises(queue.Empty):
+        getting.result(60)
+    may_go_on.set()
+    items.put("second")
+    assert [items.get(timeout=60), items.get(timeout=60)] == ["first", "second"]
 
 
 def test_a_forked_child_gets_its_own_loop_and_uses_what_was_made_before(tmp_path):

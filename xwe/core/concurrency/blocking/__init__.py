@@ -1,4 +1,4 @@
-"""The asyncio map for synchronous code: each entry works from any thread, without a rewrite.
+"""The asyncio map for synchronous code: every entry works from any thread.
 
 ====================================================  ============================================
 asyncio                                               here
@@ -17,10 +17,11 @@ asyncio                                               here
 `Task`, `Future`                                      the same names, also for coroutines
 ====================================================  ============================================
 
-The coroutines run on the process's resident loop, so they all share it and what lives on it; the
-calling thread waits. Context variables go along, and with them the deadline that
-`with timeout(s)` sets for every call inside it. Waiting on the loop's own thread could never end
-and raises LoopDeadlockError; a coroutine uses `asyncio` itself.
+The coroutines run on the process's resident loop and share what lives there; the calling thread
+waits. Context variables are carried over, among them the deadline that `with timeout(s)` sets for
+every call inside it. Waiting on the loop's own thread raises LoopDeadlockError, since it could
+never end; a coroutine uses `asyncio` itself. Each call hops to the loop and back, some 0.1 ms:
+threads that share nothing with coroutines are better served by `threading`.
 """
 
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION

@@ -1,4 +1,4 @@
-"""How long a blocking call may take: its own timeout, or the deadline of the block around it."""
+"""How long a blocking call may take: its own timeout or the deadline of the block around it."""
 
 import math
 import time
@@ -13,22 +13,22 @@ from xwe.errors import DeadlineExceededError
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment after which nobody needs the answer.
+    """The moment after which nobody needs the answer.
 
     Attributes:
         at: the moment, in seconds of `time.monotonic()`.
-        asked_s: how many seconds the block that set it had asked for.
+        asked_s: the timeout that set it, in seconds.
     """
 
     at: float
     asked_s: float = math.inf
 
     def remaining_s(self) -> float:
-        """Seconds from now, 0 when it is over; infinite without a limit."""
+        """Seconds left; 0 once it has passed, infinite without a limit."""
         return max(0.0, self.at - time.monotonic())
 
     def expired(self) -> bool:
-        """Whether it is over."""
+        """Whether it has passed."""
         return time.monotonic() >= self.at
 
 
@@ -41,9 +41,9 @@ _surrounding: ContextVar[Deadline] = ContextVar("xwe_blocking_deadline", default
 def timeout(seconds: float | None) -> Iterator[Deadline]:
     """A deadline for every blocking call inside the `with` block, as `asyncio.timeout`.
 
-    The call during which it passes is cancelled as far as it can be, and raises
-    DeadlineExceededError (a TimeoutError); so does each one after it. An inner block can only
-    shorten it. It is a context variable: work handed to a pool inside the block honours it too.
+    When it passes, the call under way is cancelled where possible and raises
+    DeadlineExceededError (a TimeoutError), as does every later call. An inner block can only
+    shorten it. It is a context variable, so work handed to a pool inside the block honours it too.
     `None` sets no limit.
     """
     around = _surrounding.get()
@@ -59,12 +59,12 @@ def timeout(seconds: float | None) -> Iterator[Deadline]:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What bounds one blocking call.
+    """The limit of one blocking call.
 
     Attributes:
-        seconds: how long it may take, no more than a lock can wait; None for as long as it takes.
-        is_surrounding: whether that comes from the block around the call and not from the call.
-        asked_s: what the call or the block had asked for, of which some may have passed.
+        seconds: how long it may take, at most TIMEOUT_MAX; None for no limit.
+        is_surrounding: whether the block around the call set it, not the call itself.
+        asked_s: the timeout as it was given, of which some may have passed.
     """
 
     seconds: float | None
@@ -72,13 +72,13 @@ class Limit:
     asked_s: float = 0.0
 
     def error(self) -> DeadlineExceededError:
-        """What a call raises that took too long."""
+        """The error for a call that took too long."""
         whose = "the deadline around the call" if self.is_surrounding else "the call's timeout"
         return DeadlineExceededError(f"No answer within {self.asked_s:g} s ({whose}).")
 
 
 def limit_of(timeout_s: float | None) -> Limit:
-    """The nearer one of a call's own timeout and the deadline around it.
+    """The nearer of a call's own timeout and the deadline around it.
 
     Raises:
         DeadlineExceededError: the deadline around the call has passed.

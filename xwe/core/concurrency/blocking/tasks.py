@@ -1,7 +1,7 @@
-"""Coroutines, tasks and futures of the resident loop, handled from threads."""
+"""The resident loop's coroutines, tasks and futures, for use from threads."""
 
 import asyncio
-import contextlib
+import contextvars
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
@@ -11,20 +11,20 @@ from typing import Any, Literal, TypeVar, overload
 
 from xwe.core.concurrency.blocking.deadlines import Limit, limit_of
 from xwe.core.concurrency.executor import offload
+from xwe.core.concurrency.handover import Call, SubmittedCall, as_coroutine
 from xwe.core.concurrency.loop_thread import get_loop_thread
 
 T = TypeVar("T")
 
-# Work that is out of time is cancelled, and its waiter sees it end, so that nothing of it is left
-# when the error is raised. A blocked loop, or a coroutine that will not end, gets no longer.
+# Work that timed out is cancelled, and its waiter waits this long for it to end before it raises.
+# A blocked loop, or a coroutine that refuses to end, gets no more.
 SETTLE_WITHIN_S = 1.0
 
 
 class Future(futures.Future[T]):
-    """A result to come: set by any thread, waited for by threads and by coroutines.
+    """A `concurrent.futures.Future` that coroutines can await too, on any loop.
 
-    It is a `concurrent.futures.Future` that can also be awaited, on any loop. Callbacks run in
-    the thread that completes it.
+    Any thread sets it. Callbacks run in the thread that does.
     """
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class Future(futures.Future[T]):
         self._cancelling = threading.Lock()
 
     def result(self, timeout: float | None = None) -> T:
-        """Block until there is a result, for `timeout` seconds at most, and return it.
+        """Block for the result, for at most `timeout` seconds.
 
         Raises:
-            DeadlineExceededError: it took too long. The work goes on after `timeout`; at the
-                deadline of a surrounding `timeout()` block it is cancelled.
+            DeadlineExceededError: there was none in time. After `timeout` the work goes on; at
+                the deadline of a surrounding `timeout()` block it is cancelled.
             concurrent.futures.CancelledError: it was cancelled.
             LoopDeadlockError: it is not done, and this is the resident loop's own thread.
         """
@@ -44,13 +44,13 @@ class Future(futures.Future[T]):
         return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """The same for the exception; None when there is a result."""
+        """Block for the exception; None when there is a result instead. Raises as `result` does."""
         self._wait(timeout)
         return super().exception(0)
 
     def cancel(self) -> bool:
         """Cancel it; False when it was done already."""
-        # The base class tells `wait` and `as_completed` only when asked to, and only once.
+        # The base class notifies `wait` and `as_completed` on request only, and only once.
         if self._cancelling.acquire(blocking=False):
             if super().cancel():
                 self.set_running_or_notify_cancel()
@@ -78,77 +78,42 @@ class Task(Future[T]):
     """A coroutine that runs on the resident loop, seen from threads.
 
     It starts at once, with a copy of the caller's context variables. Callbacks run on the loop's
-    thread. An error that nobody asks for stays in the task, as it does in any
-    `concurrent.futures.Future`.
+    thread. An error that nobody asks for is not logged.
     """
 
     def __init__(self, coro: Coroutine[Any, Any, T], *, name: str | None = None) -> None:
         super().__init__()
-        self._coro = coro
-        self._name = name
-        self._native: asyncio.Task[T] | None = None
-        self._is_cancel_requested = False
-        self._answering = threading.Lock()  # taken once, by whoever answers first
-        try:
-            thread = get_loop_thread()
-            self._loop = thread.loop
-            handed_over = thread.submit(self._drive())
-        except BaseException:
-            coro.close()
-            raise
-        handed_over.add_done_callback(self._end)
+        self._thread = get_loop_thread()
+        self._call: _TaskCall[T] = _TaskCall(coro, self, name)
+        self._thread.start(self._call)
 
     def cancel(self) -> bool:
         """Ask the coroutine to end, by a CancelledError inside it; False when it has ended.
 
-        It is cancelled once it has ended that way, and then `result` raises
-        `concurrent.futures.CancelledError`; until then it may still answer.
+        The task is cancelled once the coroutine has ended that way, and then `result` raises
+        `concurrent.futures.CancelledError`; until then the coroutine may still answer.
         """
         if self.done():
             return False
-        with contextlib.suppress(RuntimeError):  # the loop was closed, and ended its tasks
-            self._loop.call_soon_threadsafe(self._cancel_native)
+        self._thread.cancel(self._call)
         return True
 
     def native(self) -> asyncio.Future[T]:
         """What a coroutine on the resident loop awaits; cancelling that cancels the task."""
-        return self._native if self._native is not None else asyncio.wrap_future(self)
+        return self._call.task or asyncio.wrap_future(self)
 
-    async def _drive(self) -> None:
-        """Run the coroutine; the loop thread keeps hold of this, and so of all of it."""
-        self._native = self._loop.create_task(self._coro, name=self._name)
-        self._native.add_done_callback(self._deliver)
-        if self._is_cancel_requested:
-            self._native.cancel()
-        await asyncio.wait({self._native})
 
-    def _cancel_native(self) -> None:
-        self._is_cancel_requested = True
-        if self._native is not None:
-            self._native.cancel()
+class _TaskCall(SubmittedCall[T]):
+    __slots__ = ("_name",)
 
-    def _deliver(self, native: asyncio.Task[T]) -> None:
-        error = None if native.cancelled() else native.exception()
-        if not self._answering.acquire(blocking=False):
-            return
-        if native.cancelled():
-            super().cancel()
-        elif error is not None:
-            self.set_exception(error)
-        else:
-            self.set_result(native.result())
+    def __init__(self, coro: Coroutine[Any, Any, T], task: Task[T], name: str | None) -> None:
+        super().__init__(coro, contextvars.copy_context(), task)
+        self._name = name
 
-    def _end(self, handed_over: futures.Future[None]) -> None:
-        """Answer for a loop that was closed before it could."""
-        if not self._answering.acquire(blocking=False):
-            return
-        if self._native is None:
-            self._coro.close()
-        error = None if handed_over.cancelled() else handed_over.exception()
-        if error is None:
-            super().cancel()
-        else:
-            self.set_exception(error)
+    def start(self, loop: asyncio.AbstractEventLoop, waited_for: set[Call[Any]]) -> None:
+        super().start(loop, waited_for)
+        if self._name is not None and self.task is not None:
+            self.task.set_name(self._name)
 
 
 def run(coro: Coroutine[Any, Any, T]) -> T:
@@ -165,12 +130,12 @@ def get_running_loop() -> asyncio.AbstractEventLoop:
 
 
 def sleep(seconds: float) -> None:
-    """Block this thread; `sleep(0)` lets everything that is ready on the loop have its turn."""
+    """Block this thread; with 0, only until everything that is ready on the loop has run."""
     run(asyncio.sleep(seconds))
 
 
 def create_task(coro: Coroutine[Any, Any, T], *, name: str | None = None) -> Task[T]:
-    """Start a coroutine on the resident loop and return at once; also from the loop's thread."""
+    """Start a coroutine on the resident loop and return immediately; from any thread."""
     return Task(coro, name=name)
 
 
@@ -185,11 +150,10 @@ def run_in_executor(
 
 
 def wait_for(aw: Awaitable[T] | futures.Future[T], timeout: float | None) -> T:
-    """The result of a coroutine, task or future; cancelled if it takes more than `timeout` s.
+    """The result of a coroutine, task or future; cancelled after `timeout` seconds.
 
-    As `asyncio.wait_for`, it raises after the cancelled work has ended (or SETTLE_WITHIN_S later,
-    when it does not); a result that came in the meantime is returned. Interrupting the waiting
-    thread cancels the work too.
+    As `asyncio.wait_for`, it raises once the cancelled work has ended (or after SETTLE_WITHIN_S);
+    a result that arrives meanwhile is returned. Interrupting the waiting thread cancels the work.
 
     Raises:
         DeadlineExceededError: (a TimeoutError) it took too long.
@@ -201,7 +165,7 @@ def wait_for(aw: Awaitable[T] | futures.Future[T], timeout: float | None) -> T:
 
 
 def shield(aw: Awaitable[T] | futures.Future[T]) -> Task[T]:
-    """A task that may be cancelled, or time out, while what it waits for goes on."""
+    """A task that can be cancelled or time out while the work behind it goes on."""
     (future,), _ = _adopt([aw])
 
     async def shielded() -> T:
@@ -225,10 +189,10 @@ def gather(
 def gather(
     *aws: Awaitable[T] | futures.Future[T], return_exceptions: bool = False
 ) -> list[T] | list[T | BaseException]:
-    """Run them all at once on the resident loop and return their results in order.
+    """Run everything at once on the resident loop; the results in order.
 
-    As `asyncio.gather`: the first error is raised and the others go on, unless
-    `return_exceptions` puts each error in its place. At a deadline all are cancelled.
+    As `asyncio.gather`: the first error is raised while the others go on, unless
+    `return_exceptions` puts each error in its place. At a deadline everything is cancelled.
 
     Raises: the first error, and as `wait_for`.
     """
@@ -245,7 +209,7 @@ def gather(
     try:
         return _finish(Task(gathered()), limit)
     finally:
-        if not has_begun:  # cancelled before its first turn, so it has not cancelled its parts
+        if not has_begun:  # it was cancelled before its first step, so its parts were not
             futures.wait([part for part in parts if part.cancel()], SETTLE_WITHIN_S)
 
 
@@ -254,12 +218,12 @@ def wait(
     timeout: float | None = None,
     return_when: str = ALL_COMPLETED,
 ) -> tuple[set[futures.Future[T]], set[futures.Future[T]]]:
-    """Block until all, the first, or the first failed one is done; `(done, pending)`.
+    """Block until all are done, or the first, or the first failure; `(done, pending)`.
 
-    As `asyncio.wait`, it cancels nothing, and `timeout` (seconds) raises nothing.
+    As `asyncio.wait`: nothing is cancelled, and after `timeout` seconds nothing is raised.
 
     Raises:
-        TypeError: something is not a task or future; `create_task` makes one of a coroutine.
+        TypeError: one is not a task or future; `create_task` makes a coroutine one.
         ValueError: there is nothing to wait for.
         DeadlineExceededError: the deadline of a surrounding `timeout()` block passed.
         LoopDeadlockError: this is the resident loop's own thread.
@@ -282,12 +246,12 @@ def wait(
 def as_completed(
     aws: Iterable[Awaitable[T] | futures.Future[T]], timeout: float | None = None
 ) -> Iterator[futures.Future[T]]:
-    """Start them all and yield each task or future when it is done, the fastest first.
+    """Start everything and yield each task or future as it completes.
 
-    Leaving the loop early leaves the others running.
+    Leaving the iteration early leaves the others running.
 
     Raises:
-        DeadlineExceededError: (from the iterator) they took more than `timeout` seconds in all.
+        DeadlineExceededError: (from the iterator) `timeout` seconds have passed.
         LoopDeadlockError: this is the resident loop's own thread.
     """
     return _in_order_of_completion(*_adopt(aws, timeout))
@@ -305,24 +269,17 @@ def _in_order_of_completion(
 def _adopt(
     aws: Iterable[Awaitable[T] | futures.Future[T]], timeout: float | None = None
 ) -> tuple[list[futures.Future[T]], Limit]:
-    """Start the coroutines, and how long to wait; none when waiting is out of the question."""
+    """Start the coroutines and work out how long to wait; start none if waiting is impossible."""
     given: list[Any] = list(aws)
     try:
         get_loop_thread().refuse_own_thread()
-        # Once, and before: a deadline that passed in between would leave them running for nobody.
+        # Before they start: a deadline that passed in between would leave them running for nobody.
         limit = limit_of(timeout)
-        _check_awaitable(given)
+        ready = [aw if isinstance(aw, futures.Future) else as_coroutine(aw) for aw in given]
     except BaseException:
         _close(given)
         raise
-    parts = [aw if isinstance(aw, futures.Future) else Task(_as_coroutine(aw)) for aw in given]
-    return parts, limit
-
-
-def _check_awaitable(given: Iterable[Any]) -> None:
-    for aw in given:
-        if not isinstance(aw, futures.Future) and not inspect.isawaitable(aw):
-            raise TypeError(f"a coroutine, a task or a future is needed, not {aw!r}")
+    return [aw if isinstance(aw, futures.Future) else Task(aw) for aw in ready], limit
 
 
 def _close(given: Iterable[Any]) -> None:
@@ -331,22 +288,12 @@ def _close(given: Iterable[Any]) -> None:
             aw.close()
 
 
-def _as_coroutine(aw: Awaitable[T]) -> Coroutine[Any, Any, T]:
-    if inspect.iscoroutine(aw):
-        return aw
-
-    async def awaited() -> T:
-        return await aw
-
-    return awaited()
-
-
 def _native(future: futures.Future[T]) -> asyncio.Future[T]:
     return future.native() if isinstance(future, Task) else asyncio.wrap_future(future)
 
 
 def _finish(future: futures.Future[T], limit: Limit) -> T:
-    """The result; at the limit, or when the waiting is interrupted, the work is cancelled."""
+    """The result; the work is cancelled at the limit, or when the waiting is interrupted."""
     try:
         futures.wait([future], limit.seconds)
     except BaseException:  # Ctrl-C in the waiting thread: the work must not go on unseen
