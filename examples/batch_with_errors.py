@@ -45,7 +45,7 @@ async def main() -> None:
 
             # Here the function gets the list, and returns a result for each of its items.
             async with AsyncBatchProcessor(describe_all, batch_size=4, timeout=0.05) as collector:
-                futures = [collector.add_request(city) for city in CITIES]
+                futures = [await collector.add_request(city) for city in CITIES]
                 show("One by one:", await asyncio.gather(*futures, return_exceptions=True))
 
             show("Plain coroutines:", await gather_with_limit(map(describe, CITIES), limit=2))

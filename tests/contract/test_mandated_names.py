@@ -1,5 +1,6 @@
 """Names and signatures that the documents promise to outsiders."""
 
+import asyncio
 import inspect
 import subprocess
 import sys
@@ -56,6 +57,19 @@ def test_both_twins_have_the_documents_signature(method: str, expected: dict) ->
         assert inspect.iscoroutinefunction(getattr(llm_client.LLMClient, twin)) is (
             twin.endswith("_async")
         )
+
+
+async def test_a_request_is_added_in_one_await_and_answered_in_another() -> None:
+    processor = async_utils.AsyncBatchProcessor(lambda items: [item * 2 for item in items])
+    assert inspect.iscoroutinefunction(processor.add_request)
+    future = await processor.add_request(21)
+    assert isinstance(future, asyncio.Future)
+    assert not future.done()
+    await processor.flush()
+    assert await future == 42
+    await processor.close()
+    with pytest.raises(RuntimeError):
+        await processor.add_request(1)
 
 
 def test_the_constructor_takes_the_documents_parameters_in_their_order() -> None:

@@ -97,15 +97,14 @@ class AsyncBatchProcessor(Generic[T, R]):
                 (process(item) for item in items), self._limits.max_workers, return_exceptions
             )
 
-    def add_request(self, item: T) -> asyncio.Future[R]:
-        """Collect `item` for the next batch; the running loop's future brings its result.
+    async def add_request(self, item: T) -> asyncio.Future[R]:
+        """Collect `item` for the next batch and return the future of its result, without waiting.
 
-        Cancelling the future drops the item if its batch has not started, and its result if it
-        has. A batch that fails brings its error to its own futures and to no others.
+        Cancelling the future drops the item if its batch has not started, else its result. A
+        batch that fails fails its own futures and no others.
 
         Raises:
             ClosedError: after `close()`.
-            RuntimeError: no event loop is running.
         """
         return self._collector().add(item)
 
