@@ -171,7 +171,7 @@ def test_a_server_that_does_not_stream_gives_one_piece(open_transport, wire, ask
 
 
 def test_usage_behind_the_finish_is_not_waited_for_for_ever(open_transport, wire, ask, monkeypatch):
-    monkeypatch.setattr("xwe.core.nlp.transports.patience.TAIL_S", 0.05)
+    monkeypatch.setattr("xwe.core.nlp.transports.attempt_timeout.TAIL_S", 0.05)
     ended = threading.Event()
 
     def script(_, connection):

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Call(ABC, Generic[T]):
+class LoopCall(ABC, Generic[T]):
     """A coroutine on its way to the loop and its outcome on the way back."""
 
     __slots__ = ("_abandoned", "_context", "_coro", "_waited_for", "task")
@@ -24,7 +24,7 @@ class Call(ABC, Generic[T]):
     # Whether a thread sits and waits for the outcome.
     blocks: ClassVar[bool] = True
 
-    _waited_for: "set[Call[Any]]"
+    _waited_for: "set[LoopCall[Any]]"
 
     def __init__(self, coro: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
         self._coro = coro
@@ -32,7 +32,7 @@ class Call(ABC, Generic[T]):
         self.task: asyncio.Task[T] | None = None
         self._abandoned = False
 
-    def start(self, loop: asyncio.AbstractEventLoop, waited_for: "set[Call[Any]]") -> None:
+    def start(self, loop: asyncio.AbstractEventLoop, waited_for: "set[LoopCall[Any]]") -> None:
         """Begin, as one of those that are `waited_for`; on the loop's thread."""
         if self._abandoned:
             self._coro.close()
@@ -86,7 +86,7 @@ class Call(ABC, Generic[T]):
         """The same for a failure."""
 
 
-class WaitedCall(Call[T]):
+class WaitedCall(LoopCall[T]):
     """A call that a thread sits and waits for.
 
     A bare lock wakes it: a `concurrent.futures.Future` brings a condition and two more allocations
@@ -133,7 +133,7 @@ class WaitedCall(Call[T]):
             self._error = None  # as in `_end`
 
 
-class SubmittedCall(Call[T]):
+class SubmittedCall(LoopCall[T]):
     """A call whose outcome goes into a future."""
 
     __slots__ = ("_future",)

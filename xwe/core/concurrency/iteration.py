@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from xwe.core.concurrency.async_config import AsyncConfig
 from xwe.core.concurrency.executor import BoundedThreadPoolExecutor, get_global_executor
-from xwe.core.concurrency.handover import Call
+from xwe.core.concurrency.handover import LoopCall
 from xwe.core.concurrency.loop_thread import LoopThread, get_loop_thread
 from xwe.core.concurrency.mailbox import Mailbox
 from xwe.core.concurrency.own_loop import OwnLoop
@@ -33,7 +33,7 @@ T = TypeVar("T")
 CLOSE_WITHIN_S = 5.0
 
 
-class _PumpCall(Call[None]):
+class _PumpCall(LoopCall[None]):
     """However a pump ends, also when the loop is closed under it, its reader hears of it."""
 
     __slots__ = ("_mailbox",)

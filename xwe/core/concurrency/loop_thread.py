@@ -20,7 +20,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from xwe.core.concurrency.handover import Call, SubmittedCall, WaitedCall
+from xwe.core.concurrency.handover import LoopCall, SubmittedCall, WaitedCall
 from xwe.core.concurrency.watchdog import STALL_AFTER_S, Watchdog
 from xwe.errors import ClosedError, DeadlineExceededError, LoopDeadlockError
 
@@ -59,10 +59,10 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._ident: int | None = None
-        self._incoming: deque[Call[Any]] = deque()
-        self._waited_for: set[Call[Any]] = set()
+        self._incoming: deque[LoopCall[Any]] = deque()
+        self._waited_for: set[LoopCall[Any]] = set()
         # Whom the closing has answered: the loop itself holds the tasks of these calls only weakly.
-        self._cut_off: list[Call[Any]] = []
+        self._cut_off: list[LoopCall[Any]] = []
         self._closed = False
 
     @property
@@ -158,7 +158,7 @@ class LoopThread:
         self._hand_over(loop, call)
         return future
 
-    def start(self, call: Call[Any]) -> None:
+    def start(self, call: LoopCall[Any]) -> None:
         """Begin `call` on the loop and return at once.
 
         Raises:
@@ -171,13 +171,13 @@ class LoopThread:
             raise
         self._hand_over(loop, call)
 
-    def cancel(self, call: Call[Any]) -> None:
+    def cancel(self, call: LoopCall[Any]) -> None:
         """End the work of `call`; from any thread."""
         if self._loop is not None and not self._closed:
             with contextlib.suppress(RuntimeError):  # closed in this very moment
                 self._loop.call_soon_threadsafe(call.cancel)
 
-    def _hand_over(self, loop: asyncio.AbstractEventLoop, call: Call[Any]) -> None:
+    def _hand_over(self, loop: asyncio.AbstractEventLoop, call: LoopCall[Any]) -> None:
         self._incoming.append(call)
         try:  # noqa: SIM105 - suppress() costs more than all the rest of this
             loop.call_soon_threadsafe(self._take_in)
@@ -198,7 +198,7 @@ class LoopThread:
             while True:
                 self._incoming.popleft().turn_away(ClosedError("The event loop was closed."))
 
-    def _abandon(self, call: Call[Any]) -> None:
+    def _abandon(self, call: LoopCall[Any]) -> None:
         call.abandon()
         self.cancel(call)
 

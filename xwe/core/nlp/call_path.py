@@ -2,8 +2,8 @@
 
 deadline → cache and single-flight → admission → retry( breaker → rate limit → transport )
 
-It is written once, for both sides (`side.py`). It adds a few microseconds to a call, which is why
-there is a fast way through each stage.
+It is written once, for both runtimes (`runtime.py`). It adds a few microseconds to a call, so each
+stage has a fast way through.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from xwe.core.nlp.completion import (
 )
 from xwe.core.nlp.observation import CallRecord, Observer, log_failure, request_id, user_id
 from xwe.core.nlp.retry import RetryPolicy, RetryQuota
-from xwe.core.nlp.side import Side
+from xwe.core.nlp.runtime import Runtime
 from xwe.errors import (
     DeadlineExceededError,
     ProviderError,
@@ -78,7 +78,7 @@ class CallGuards:
     cache: AnswerCache | None = None
 
     def without_admission(self) -> "CallGuards":
-        """The same limits, but for the places: for a side that something else bounds."""
+        """The same limits, without admission: for a runtime that something else bounds."""
         return replace(self, admission=None)
 
 
@@ -95,7 +95,7 @@ class _Call:
         "deadline",
         "first_token_s",
         "queue_s",
-        "side",
+        "runtime",
         "started",
         "upstream_s",
         "usage",
@@ -104,7 +104,7 @@ class _Call:
     def __init__(
         self, path: "CallPath", request: CompletionRequest, deadline: float, kind: str
     ) -> None:
-        self.side = path.side
+        self.runtime = path.runtime
         self.deadline = deadline
         self.started = time.monotonic()
         self.queue_s = 0.0
@@ -122,7 +122,7 @@ class _Call:
         admission = self._admission
         if admission is not None and not admission.try_enter():
             try:
-                await self.side.enter(admission, self.remaining_s())
+                await self.runtime.enter(admission, self.remaining_s())
             except XweError as error:
                 self._admission = None
                 self.record(error)
@@ -180,7 +180,7 @@ class CallPath:
     """Takes requests to the provider and brings back replies, or one clear error.
 
     Args:
-        side: where the calls run.
+        runtime: where the calls run.
         provider: host and port, for records.
         retry: which failure is tried again.
         phases: time limits within a call.
@@ -190,7 +190,7 @@ class CallPath:
 
     def __init__(
         self,
-        side: Side,
+        runtime: Runtime,
         *,
         provider: str,
         retry: RetryPolicy,
@@ -198,7 +198,7 @@ class CallPath:
         guards: CallGuards,
         observer: Observer = log_failure,
     ) -> None:
-        self.side = side
+        self.runtime = runtime
         self.provider = provider
         self.guards = guards
         self.observer = observer
@@ -230,7 +230,7 @@ class CallPath:
                 return await self._complete_for_all(cache, key, request, deadline)
             call = _Call(self, request, deadline, "whole")
             try:
-                return call.answer_with(await self.side.outcome(flight, call.remaining_s()))
+                return call.answer_with(await self.runtime.outcome(flight, call.remaining_s()))
             except (asyncio.CancelledError, FlightCancelledError, XweError) as error:
                 if not flight.cancelled():
                     call.record(error)
@@ -258,7 +258,7 @@ class CallPath:
                 limits = await self._begin_attempt(request, call)
                 began = time.monotonic()
                 try:
-                    completion = await self.side.complete(request, limits)
+                    completion = await self.runtime.complete(request, limits)
                 except ProviderError as error:
                     call.upstream_s += time.monotonic() - began
                     await self._recover(error, call)
@@ -316,7 +316,7 @@ class CallPath:
         while True:
             limits = await self._begin_attempt(request, call)
             began = time.monotonic()
-            source = self.side.stream(request, limits)
+            source = self.runtime.stream(request, limits)
             try:
                 first = await anext(source)
             except ProviderError as error:
@@ -355,7 +355,7 @@ class CallPath:
         for limiter, variable, weight in limiters:
             if limiter is not None:
                 weight_that_fits = min(weight, limiter.burst)
-                allowed = await self.side.acquire(limiter, call.remaining_s(), weight_that_fits)
+                allowed = await self.runtime.acquire(limiter, call.remaining_s(), weight_that_fits)
                 if not allowed:
                     raise SaturatedError(
                         f"The limit towards the provider ({variable}) is used up for now.",
@@ -383,7 +383,7 @@ class CallPath:
             request_id.get(),
             delay_s,
         )
-        await self.side.sleep(delay_s)
+        await self.runtime.sleep(delay_s)
 
 
 def estimate_tokens(request: CompletionRequest) -> int:

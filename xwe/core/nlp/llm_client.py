@@ -13,10 +13,10 @@ from typing import Any, Self, TypedDict, Unpack
 
 from xwe.core.concurrency.async_config import DEFAULT_TIMEOUT_S, AsyncConfig
 from xwe.core.concurrency.executor import BoundedThreadPoolExecutor
-from xwe.core.nlp.caller import BLOCKING_TRANSPORT, Caller
 from xwe.core.nlp.client_policy import ClientPolicy
 from xwe.core.nlp.completion import Completion, CompletionRequest, Message
 from xwe.core.nlp.completion_stream import AsyncCompletionStream, CompletionStream
+from xwe.core.nlp.dispatcher import BLOCKING_TRANSPORT, CallDispatcher
 from xwe.core.nlp.observation import log_every_call
 from xwe.core.nlp.structured import Schema, structured_dialogue
 from xwe.core.nlp.transports.port import AsyncTransport, BlockingTransport
@@ -105,7 +105,7 @@ class LLMClient:
         self.timeout = timeout
         self.debug = debug
         self._policy = policy
-        self._caller = Caller(
+        self._dispatcher = CallDispatcher(
             transport or environment.transport or BLOCKING_TRANSPORT, self.api_url, key, policy
         )
 
@@ -117,7 +117,7 @@ class LLMClient:
     @property
     def _executor(self) -> BoundedThreadPoolExecutor:
         # The documents' monitoring section reads it under this name.
-        return self._caller.executor
+        return self._dispatcher.executor
 
     # --- the documents' methods ---
 
@@ -191,7 +191,7 @@ class LLMClient:
     ) -> str:
         # A replacement may take fewer parameters, so defaults are not passed.
         options = {name: value for name, (value, usual) in given.items() if value != usual}
-        answer = await self._caller.run_blocking(method, None, first, **options)
+        answer = await self._dispatcher.run_blocking(method, None, first, **options)
         text: str = await answer if inspect.isawaitable(answer) else answer
         return text
 
@@ -211,14 +211,14 @@ class LLMClient:
             ClosedError: after `cleanup()`.
         """
         timeout_s = options.get("timeout_s") or self._timeout_s()
-        return self._caller.complete(self._request(messages, options), timeout_s)
+        return self._dispatcher.complete(self._request(messages, options), timeout_s)
 
     async def complete_async(
         self, messages: Conversation, **options: Unpack[CallOptions]
     ) -> Completion:
         """The twin of `complete`."""
         timeout_s = options.get("timeout_s") or self._timeout_s()
-        return await self._caller.complete_async(self._request(messages, options), timeout_s)
+        return await self._dispatcher.complete_async(self._request(messages, options), timeout_s)
 
     # --- streamed replies ---
 
@@ -229,14 +229,14 @@ class LLMClient:
         request. Raises as `complete` does, and StreamInterruptedError after the first delta.
         """
         timeout_s = options.get("timeout_s") or self._policy.stream_timeout_s
-        return self._caller.stream(self._request(messages, options), timeout_s)
+        return self._dispatcher.stream(self._request(messages, options), timeout_s)
 
     def stream_async(
         self, messages: Conversation, **options: Unpack[CallOptions]
     ) -> AsyncCompletionStream:
         """The twin of `stream`."""
         timeout_s = options.get("timeout_s") or self._policy.stream_timeout_s
-        return self._caller.stream_async(self._request(messages, options), timeout_s)
+        return self._dispatcher.stream_async(self._request(messages, options), timeout_s)
 
     # --- structured replies ---
 
@@ -307,12 +307,12 @@ class LLMClient:
         """The client's current state: transport, pool, slots, breaker and retries left."""
         return {
             name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-            for name, value in self._caller.stats().items()
+            for name, value in self._dispatcher.stats().items()
         }
 
     def cleanup(self) -> None:
         """Release threads and connections. Idempotent; later calls raise RuntimeError."""
-        self._caller.close()
+        self._dispatcher.close()
 
     def __enter__(self) -> Self:
         return self

@@ -19,7 +19,7 @@ from xwe.core.nlp.call_path import CallGuards, CallPath, PhaseLimits, estimate_t
 from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits, Usage
 from xwe.core.nlp.observation import CallRecord, request_id, user_id
 from xwe.core.nlp.retry import Backoff, RetryPolicy, RetryQuota
-from xwe.core.nlp.side import iterate_without_loop, run_without_loop
+from xwe.core.nlp.runtime import iterate_without_loop, run_without_loop
 from xwe.errors import (
     CircuitOpenError,
     DeadlineExceededError,
@@ -35,7 +35,7 @@ QUESTION = CompletionRequest(messages=[{"role": "user", "content": "hi"}], model
 ANSWER = Completion("hello", "stop", Usage(1, 2, 3))
 
 
-class ScriptedSide:
+class ScriptedRuntime:
     """Answers in the order of its script: a Completion, a list of deltas, or an error."""
 
     def __init__(self, *script: Any) -> None:
@@ -81,11 +81,11 @@ class ScriptedSide:
 
 class Fixture:
     def __init__(self, *script: Any, **guards: Any) -> None:
-        self.side = ScriptedSide(*script)
+        self.runtime = ScriptedRuntime(*script)
         self.guards = CallGuards(**guards)
         self.records: list[CallRecord] = []
         self.path = CallPath(
-            self.side,
+            self.runtime,
             provider="127.0.0.1:1",
             retry=RetryPolicy(3, Backoff(0.001)),
             phases=PhaseLimits(),
@@ -106,21 +106,21 @@ def test_a_failed_attempt_is_tried_again_after_a_pause() -> None:
     assert completion.text == "hello"
     assert completion.timings is not None
     assert completion.timings.attempts == 3
-    assert len(call.side.slept) == 2
+    assert len(call.runtime.slept) == 2
 
 
 def test_the_last_error_is_raised_when_attempts_run_out() -> None:
     call = Fixture(*[ProviderStatusError(status=529)] * 3)
     with pytest.raises(ProviderStatusError):
         call.complete()
-    assert not call.side.script
+    assert not call.runtime.script
 
 
 def test_an_error_that_will_not_pass_is_raised_at_once() -> None:
     call = Fixture(ProviderAuthError(status=401), ANSWER)
     with pytest.raises(ProviderAuthError):
         call.complete()
-    assert len(call.side.script) == 1
+    assert len(call.runtime.script) == 1
     assert call.records[0].outcome == "provider_auth"
 
 
@@ -129,7 +129,7 @@ def test_each_attempt_gets_what_is_left_until_the_deadline() -> None:
     begun = time.monotonic()
     run_without_loop(call.path.complete(QUESTION, begun + 20))
     taken_s = time.monotonic() - begun
-    first, second = (limits.total_s for limits in call.side.limits)
+    first, second = (limits.total_s for limits in call.runtime.limits)
     assert 20 - taken_s <= second < first <= 20
 
 
@@ -137,13 +137,13 @@ def test_a_deadline_that_has_passed_asks_nobody() -> None:
     call = Fixture(ANSWER)
     with pytest.raises(DeadlineExceededError):
         call.complete(within_s=-1)
-    assert len(call.side.script) == 1
+    assert len(call.runtime.script) == 1
 
 
 def test_a_timeout_at_the_deadline_is_the_deadlines_error() -> None:
     call = Fixture(ProviderTimeoutError())
     deadline = time.monotonic() + 0.05
-    call.side.before_answer = lambda: time.sleep(max(0, deadline - time.monotonic() + 0.001))
+    call.runtime.before_answer = lambda: time.sleep(max(0, deadline - time.monotonic() + 0.001))
     with pytest.raises(DeadlineExceededError):
         run_without_loop(call.path.complete(QUESTION, deadline))
 
@@ -159,10 +159,10 @@ def test_a_breaker_that_opens_during_the_attempts_ends_them_with_the_real_error(
     call = Fixture(*[ProviderStatusError()] * 3, breaker=CircuitBreaker(failures=2))
     with pytest.raises(ProviderStatusError):
         call.complete()
-    assert len(call.side.script) == 1
+    assert len(call.runtime.script) == 1
     with pytest.raises(CircuitOpenError):
         call.complete()
-    assert len(call.side.script) == 1
+    assert len(call.runtime.script) == 1
 
 
 def test_an_empty_quota_stops_retries_but_not_calls() -> None:
@@ -228,7 +228,7 @@ def test_a_stream_is_never_tried_again_after_its_first_piece() -> None:
     with pytest.raises(StreamInterruptedError):
         list(call.stream(assembly))
     assert assembly.text == "half"
-    assert len(call.side.script) == 1
+    assert len(call.runtime.script) == 1
     assert call.records[0].outcome == "stream_interrupted"
 
 
@@ -239,7 +239,7 @@ def test_a_reader_that_leaves_closes_the_source_and_gives_the_place_back() -> No
     next(stream)
     assert admission.stats().running == 1
     stream.close()
-    assert (call.side.closed, admission.stats().running) == (1, 0)
+    assert (call.runtime.closed, admission.stats().running) == (1, 0)
     assert call.records[0].outcome == "cancelled"
 
 
@@ -292,7 +292,7 @@ def test_above_temperature_zero_each_asking_is_a_call_of_its_own() -> None:
     call = Fixture(*[ANSWER] * 4, cache=AnswerCache(60.0))
     for request in (warm, warm, unsaid, unsaid):
         call.complete(request=request)
-    assert not call.side.script
+    assert not call.runtime.script
 
 
 def test_an_answer_expires_and_the_oldest_make_room() -> None:
@@ -305,7 +305,7 @@ def test_an_answer_expires_and_the_oldest_make_room() -> None:
     call.complete()
     call.complete(request=other)
     call.complete()
-    assert not call.side.script
+    assert not call.runtime.script
 
 
 def test_callers_who_ask_at_the_same_time_share_one_call() -> None:
@@ -316,7 +316,7 @@ def test_callers_who_ask_at_the_same_time_share_one_call() -> None:
         asked.set()
         assert others_wait.wait(60)
 
-    call.side.before_answer = answer_late
+    call.runtime.before_answer = answer_late
     with futures.ThreadPoolExecutor(3) as pool:
         leader = pool.submit(call.complete)
         assert asked.wait(60)
@@ -324,7 +324,7 @@ def test_callers_who_ask_at_the_same_time_share_one_call() -> None:
         others_wait.set()
         texts = [f.result(60).text for f in (leader, *followers)]
     assert texts == ["hello"] * 3
-    assert not call.side.script
+    assert not call.runtime.script
     assert sorted(record.timings.attempts for record in call.records) == [0, 0, 1]
     assert {record.outcome for record in call.records} == {"ok"}
 
@@ -348,7 +348,7 @@ def test_a_follower_that_gets_no_answer_is_observed_too(error: BaseException, ou
     async def wait_in_vain(flight: futures.Future, timeout_s: float) -> Any:
         raise error
 
-    call.side.outcome = wait_in_vain
+    call.runtime.outcome = wait_in_vain
     with pytest.raises(type(error)):
         call.complete()
     (record,) = call.records
@@ -376,7 +376,7 @@ def test_a_follower_whose_leader_was_cancelled_asks_for_itself() -> None:
                 follower.append(pool.submit(call.complete))
                 assert followed.wait(60)
 
-        call.side.before_answer = follow_before_the_leader_ends
+        call.runtime.before_answer = follow_before_the_leader_ends
         with pytest.raises(asyncio.CancelledError):
             call.complete()
         assert follower[0].result(60).text == "hello"

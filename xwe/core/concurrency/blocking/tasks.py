@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from xwe.core.concurrency.blocking.deadlines import Limit, limit_of
 from xwe.core.concurrency.executor import offload
-from xwe.core.concurrency.handover import Call, SubmittedCall, as_coroutine
+from xwe.core.concurrency.handover import LoopCall, SubmittedCall, as_coroutine
 from xwe.core.concurrency.loop_thread import get_loop_thread
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class _TaskCall(SubmittedCall[T]):
         super().__init__(coro, contextvars.copy_context(), task)
         self._name = name
 
-    def start(self, loop: asyncio.AbstractEventLoop, waited_for: set[Call[Any]]) -> None:
+    def start(self, loop: asyncio.AbstractEventLoop, waited_for: set[LoopCall[Any]]) -> None:
         super().start(loop, waited_for)
         if self._name is not None and self.task is not None:
             self.task.set_name(self._name)

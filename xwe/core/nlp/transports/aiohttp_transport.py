@@ -10,9 +10,15 @@ from yarl import URL
 
 from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits
 from xwe.core.nlp.provider_errors import hidden_texts
+from xwe.core.nlp.transports.attempt_timeout import (
+    KEEPALIVE_S,
+    TAIL_S,
+    AttemptTimeout,
+    AttemptTimer,
+    TimedWait,
+)
 from xwe.core.nlp.transports.endpoint import Endpoint, request_headers, was_reset
 from xwe.core.nlp.transports.loop_bound import LoopBound
-from xwe.core.nlp.transports.patience import KEEPALIVE_S, TAIL_S, Patience, PatientWait, Watchdog
 from xwe.core.nlp.transports.reading import REFUSAL_BYTES, DeltaReader, WholeBody
 from xwe.core.nlp.wire import build_payload, error_from_status, parse_reply
 from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError, XweError
@@ -53,7 +59,7 @@ class AiohttpTransport:
         self._api_key = api_key
         self._connect_s = connect_s
         self._pool_size = pool_size
-        self._running: set[_Exchange] = set()
+        self._running: set[_AiohttpExchange] = set()
         self._session = LoopBound(self._open_session)
         self._lingering: dict[aiohttp.ClientResponse, asyncio.TimerHandle] = {}
         self._closed = False
@@ -102,10 +108,10 @@ class AiohttpTransport:
         if session is not None:
             await session.close()
 
-    def _begin(self, limits: TimeLimits) -> "_Exchange":
+    def _begin(self, limits: TimeLimits) -> "_AiohttpExchange":
         if self._closed:
             raise ClosedError("The client was closed; make a new one.")
-        exchange = _Exchange(self._endpoint, limits)
+        exchange = _AiohttpExchange(self._endpoint, limits)
         self._running.add(exchange)
         return exchange
 
@@ -156,15 +162,15 @@ class AiohttpTransport:
             timer.cancel()
 
 
-class _Exchange(Watchdog):
+class _AiohttpExchange(AttemptTimer):
     """One request and its reply, within its time limits; aiohttp's errors end here."""
 
     __slots__ = ("_endpoint", "_is_aborted", "_is_silent", "_limits", "_response", "_wait")
 
     def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
         loop = asyncio.get_running_loop()
-        super().__init__(Patience(limits, loop.time()), loop)
-        self._wait = PatientWait(self._patience, loop)
+        super().__init__(AttemptTimeout(limits, loop.time()), loop)
+        self._wait = TimedWait(self._timeout, loop)
         self._endpoint = endpoint
         self._limits = limits
         self._response: aiohttp.ClientResponse | None = None
@@ -179,7 +185,7 @@ class _Exchange(Watchdog):
         try:
             with self._wait:
                 response = await self._send(transport, payload, hidden)
-                self._patience.headers_came()
+                self._timeout.headers_came()
                 while chunk := await response.content.readany():
                     body.add(chunk)
         except _FOREIGN as exc:
@@ -199,7 +205,7 @@ class _Exchange(Watchdog):
     async def read(self, response: aiohttp.ClientResponse, reader: DeltaReader) -> bytes:
         """The body's next bytes; none at its end, and where it breaks, which the reader is told."""
         if reader.finished:
-            self._patience.finish_came()
+            self._timeout.finish_came()
             self.stop()
         self.begin()
         try:
@@ -213,7 +219,7 @@ class _Exchange(Watchdog):
             self.end()
         if self._is_silent:
             self._is_silent = False
-            self._patience.bytes_came()
+            self._timeout.bytes_came()
             self.stop()
         return chunk
 
@@ -239,7 +245,7 @@ class _Exchange(Watchdog):
         if self._response is not None and not self._response.closed:
             self._response.close()
 
-    def bark(self) -> None:
+    def on_timeout(self) -> None:
         """End a read. With an error: that is far cheaper than being ready to cancel its task."""
         if self._response is not None:
             self._response.content.set_exception(TimeoutError())
@@ -247,14 +253,14 @@ class _Exchange(Watchdog):
     def abort(self) -> None:
         """Make the caller's wait, or its next one, end with a ClosedError."""
         self._is_aborted = True
-        self._wait.bark()
-        self.bark()
+        self._wait.on_timeout()
+        self.on_timeout()
 
     def _error(self, exc: Exception) -> XweError:
         if self._is_aborted:
             return ClosedError("The client was closed while the call ran.")
         if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
-            return self._patience.ended(self._loop.time())[0]
+            return self._timeout.ended(self._loop.time())[0]
         if isinstance(exc, aiohttp.ClientResponseError):
             return ProviderBadReplyError("The provider's answer is not HTTP.")
         if self._response is None:
@@ -264,7 +270,7 @@ class _Exchange(Watchdog):
     def _breakage(self, exc: Exception) -> tuple[ProviderError, str]:
         """What a failed read means, and the reason as `StreamInterruptedError` names it."""
         if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
-            return self._patience.ended(self._loop.time())
+            return self._timeout.ended(self._loop.time())
         cause = self._cause(exc)
         return self._endpoint.broken(cause), "reset" if was_reset(cause) else "truncated"
 

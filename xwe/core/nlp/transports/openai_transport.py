@@ -19,9 +19,9 @@ import openai
 
 from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits
 from xwe.core.nlp.provider_errors import hidden_texts
+from xwe.core.nlp.transports.attempt_timeout import KEEPALIVE_S, AttemptTimeout, TimedWait
 from xwe.core.nlp.transports.endpoint import Endpoint, causes, request_headers, was_reset
 from xwe.core.nlp.transports.loop_bound import LoopBound
-from xwe.core.nlp.transports.patience import KEEPALIVE_S, Patience, PatientWait
 from xwe.core.nlp.transports.reading import REFUSAL_BYTES, DeltaReader, WholeBody
 from xwe.core.nlp.wire import build_payload, error_from_status, parse_reply
 from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError, XweError
@@ -65,7 +65,7 @@ class OpenAITransport:
         self._connect_s = connect_s
         self._pool_size = pool_size
         self._client = LoopBound(self._open_client, first=self._open_client())
-        self._running: set[_Exchange] = set()
+        self._running: set[_OpenAIExchange] = set()
         self._closed = False
 
     async def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
@@ -109,10 +109,10 @@ class OpenAITransport:
         if client is not None:
             await client.close()
 
-    def _begin(self, limits: TimeLimits) -> "_Exchange":
+    def _begin(self, limits: TimeLimits) -> "_OpenAIExchange":
         if self._closed:
             raise ClosedError("The client was closed; make a new one.")
-        exchange = _Exchange(self._endpoint, limits)
+        exchange = _OpenAIExchange(self._endpoint, limits)
         self._running.add(exchange)
         return exchange
 
@@ -192,17 +192,17 @@ async def _stop_at_a_refusal(response: httpx2.Response) -> None:
     raise _RefusedError(response, body)
 
 
-class _Exchange:
+class _OpenAIExchange:
     """One request and its reply, within its time limits; the SDK's errors end here."""
 
-    __slots__ = ("_chunks", "_endpoint", "_is_aborted", "_limits", "_loop", "_patience", "_wait")
+    __slots__ = ("_chunks", "_endpoint", "_is_aborted", "_limits", "_loop", "_timeout", "_wait")
 
     def __init__(self, endpoint: Endpoint, limits: TimeLimits) -> None:
         self._endpoint = endpoint
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._patience = Patience(limits, self._loop.time())
-        self._wait = PatientWait(self._patience, self._loop)
+        self._timeout = AttemptTimeout(limits, self._loop.time())
+        self._wait = TimedWait(self._timeout, self._loop)
         self._chunks: AsyncGenerator[bytes, None] | None = None
         self._is_aborted = False
 
@@ -211,7 +211,7 @@ class _Exchange:
     ) -> bytes:
         """Send the request; the whole body of its reply."""
         await self.open(transport, payload, hidden)
-        self._patience.headers_came()
+        self._timeout.headers_came()
         body = WholeBody()
         try:
             with self._wait:
@@ -241,7 +241,7 @@ class _Exchange:
     async def read(self, reader: DeltaReader) -> bytes:
         """The body's next bytes; none at its end, and where it breaks, which the reader is told."""
         if reader.finished:
-            self._patience.finish_came()
+            self._timeout.finish_came()
         try:
             with self._wait:
                 chunk = await self._read_some()
@@ -250,12 +250,12 @@ class _Exchange:
                 raise self._error(exc) from exc
             reader.fail(*self._breakage(exc), exc)
             return b""
-        self._patience.bytes_came()
+        self._timeout.bytes_came()
         return chunk
 
     async def drain(self) -> None:
         """Read to the body's formal end if that is near, so that the connection can be kept."""
-        self._patience.drain()
+        self._timeout.drain()
         with contextlib.suppress(*_FOREIGN), self._wait:
             while await self._read_some():
                 pass
@@ -269,7 +269,7 @@ class _Exchange:
     def abort(self) -> None:
         """Make the caller's wait, or its next one, end with a ClosedError."""
         self._is_aborted = True
-        self._wait.bark()
+        self._wait.on_timeout()
 
     async def _read_some(self) -> bytes:
         return await anext(self._chunks, b"") if self._chunks is not None else b""
@@ -278,7 +278,7 @@ class _Exchange:
         if self._is_aborted:
             return ClosedError("The client was closed while the call ran.")
         if type(exc) is TimeoutError:
-            return self._patience.ended(self._loop.time())[0]
+            return self._timeout.ended(self._loop.time())[0]
         if self._chunks is not None:
             return self._endpoint.broken(exc)
         if any(isinstance(cause, h11.RemoteProtocolError) for cause in causes(exc)):
@@ -288,5 +288,5 @@ class _Exchange:
     def _breakage(self, exc: Exception) -> tuple[ProviderError, str]:
         """What a failed read means, and the reason as `StreamInterruptedError` names it."""
         if type(exc) is TimeoutError:
-            return self._patience.ended(self._loop.time())
+            return self._timeout.ended(self._loop.time())
         return self._endpoint.broken(exc), "reset" if was_reset(exc) else "truncated"

@@ -1,4 +1,4 @@
-"""What a transport is: one exchange with the provider, written for one side.
+"""What a transport is: one exchange with the provider, written for one runtime.
 
 A transport makes exactly one attempt. It knows nothing of retries, limits or caches: those are
 the call path's. Of its provider it raises only the `ProviderError`s of `xwe.errors`: foreign

@@ -11,10 +11,10 @@ from requests.structures import CaseInsensitiveDict
 
 from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits
 from xwe.core.nlp.provider_errors import hidden_texts
+from xwe.core.nlp.transports.attempt_timeout import AttemptTimeout
 from xwe.core.nlp.transports.endpoint import Endpoint, causes, request_headers, was_reset
-from xwe.core.nlp.transports.patience import Patience
-from xwe.core.nlp.transports.patient_adapter import PatientAdapter
 from xwe.core.nlp.transports.reading import REFUSAL_BYTES, DeltaReader, WholeBody
+from xwe.core.nlp.transports.timeout_adapter import TimeoutAdapter
 from xwe.core.nlp.wire import build_payload, error_from_status, parse_reply
 from xwe.errors import ClosedError, ProviderBadReplyError, ProviderError, XweError
 
@@ -53,14 +53,14 @@ class RequestsTransport:
         self._connect_s = connect_s
         proxy = self._endpoint.proxy
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
-        self._adapter = PatientAdapter(pool_connections=1, pool_maxsize=pool_size)
+        self._adapter = TimeoutAdapter(pool_connections=1, pool_maxsize=pool_size)
         self._closed = False
 
     def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
         """The whole reply; see `BlockingTransport`."""
         payload = build_payload(request, stream=False)
         hidden = hidden_texts(request, self._api_key)
-        exchange = _Exchange(self, self._endpoint, limits)
+        exchange = _RequestsExchange(self, self._endpoint, limits)
         try:
             body = exchange.fetch(payload, hidden)
         finally:
@@ -73,7 +73,7 @@ class RequestsTransport:
         """The reply in pieces; see `BlockingTransport`."""
         payload = build_payload(request, stream=True)
         hidden = hidden_texts(request, self._api_key)
-        exchange = _Exchange(self, self._endpoint, limits)
+        exchange = _RequestsExchange(self, self._endpoint, limits)
         reader = None
         try:
             response = exchange.open(payload, hidden)
@@ -96,7 +96,7 @@ class RequestsTransport:
         """Whether `close` has been called."""
         return self._closed
 
-    def post(self, payload: bytes, limits: TimeLimits, patience: Patience) -> requests.Response:
+    def post(self, payload: bytes, limits: TimeLimits, limit: AttemptTimeout) -> requests.Response:
         """The reply to a request, as soon as its headers are there; raises the library's errors."""
         if self._closed:
             raise ClosedError("The client was closed; make a new one.")
@@ -108,7 +108,7 @@ class RequestsTransport:
         prepared.body = payload
         connect_s = min(limits.connect_s, self._connect_s, limits.total_s)
         return self._adapter.send_within(
-            patience,
+            limit,
             prepared,
             stream=True,
             timeout=(connect_s, limits.total_s),
@@ -117,10 +117,10 @@ class RequestsTransport:
         )
 
 
-class _Exchange:
+class _RequestsExchange:
     """One request and its reply, within its time limits; the library's errors end here."""
 
-    __slots__ = ("_endpoint", "_limits", "_patience", "_response", "_transport")
+    __slots__ = ("_endpoint", "_limits", "_response", "_timeout", "_transport")
 
     def __init__(
         self, transport: RequestsTransport, endpoint: Endpoint, limits: TimeLimits
@@ -128,13 +128,13 @@ class _Exchange:
         self._transport = transport
         self._endpoint = endpoint
         self._limits = limits
-        self._patience = Patience(limits, time.monotonic())
+        self._timeout = AttemptTimeout(limits, time.monotonic())
         self._response: requests.Response | None = None
 
     def fetch(self, payload: bytes, hidden: Iterable[str]) -> bytes:
         """Send the request; the whole body of its reply."""
         self.open(payload, hidden)
-        self._patience.headers_came()
+        self._timeout.headers_came()
         body = WholeBody()
         try:
             while chunk := self._read_some():
@@ -146,7 +146,7 @@ class _Exchange:
     def open(self, payload: bytes, hidden: Iterable[str]) -> requests.Response:
         """Send the request; the reply, of which `read` then gives the body."""
         try:
-            response = self._response = self._transport.post(payload, self._limits, self._patience)
+            response = self._response = self._transport.post(payload, self._limits, self._timeout)
             if response.status_code < 300:  # noqa: PLR2004 - a success
                 return response
             body = b""
@@ -159,7 +159,7 @@ class _Exchange:
     def read(self, reader: DeltaReader) -> bytes:
         """The body's next bytes; none at its end, and where it breaks, which the reader is told."""
         if reader.finished:
-            self._patience.finish_came()
+            self._timeout.finish_came()
         try:
             chunk = self._read_some()
         except _FOREIGN as exc:
@@ -167,12 +167,12 @@ class _Exchange:
                 raise self._error(exc) from exc
             reader.fail(*self._breakage(exc), exc)
             return b""
-        self._patience.bytes_came()
+        self._timeout.bytes_came()
         return chunk
 
     def drain(self) -> None:
         """Read to the body's formal end if that is near, so that the connection can be kept."""
-        self._patience.drain()
+        self._timeout.drain()
         with contextlib.suppress(*_FOREIGN):
             while self._read_some():
                 pass
@@ -191,8 +191,8 @@ class _Exchange:
         if self._transport.is_closed:
             return ClosedError("The client was closed while the call ran.")
         now = time.monotonic()
-        if _is_read_timeout(exc) and now >= self._patience.due(now):
-            return self._patience.ended(now)[0]
+        if _is_read_timeout(exc) and now >= self._timeout.due(now):
+            return self._timeout.ended(now)[0]
         if _is_not_http(exc):
             return ProviderBadReplyError("The provider's answer is not HTTP.")
         if self._response is not None:
@@ -202,7 +202,7 @@ class _Exchange:
     def _breakage(self, exc: Exception) -> tuple[ProviderError, str]:
         """What a failed read means, and the reason as `StreamInterruptedError` names it."""
         if _is_read_timeout(exc):
-            return self._patience.ended(time.monotonic())
+            return self._timeout.ended(time.monotonic())
         return self._endpoint.broken(exc), "reset" if was_reset(exc) else "truncated"
 
 

@@ -1,4 +1,4 @@
-"""Takes a request to the side where it belongs, from either world, and brings the reply back.
+"""Dispatches a request to the runtime of its transport, from a thread or from any loop.
 
 An asynchronous transport works on the resident loop, a blocking one in a thread: the caller's own
 for a synchronous call, one of the pool's for an asynchronous one.
@@ -24,7 +24,13 @@ from xwe.core.nlp.call_path import CallGuards, CallPath
 from xwe.core.nlp.client_policy import ClientPolicy
 from xwe.core.nlp.completion import Completion, CompletionRequest
 from xwe.core.nlp.completion_stream import AsyncCompletionStream, CompletionStream
-from xwe.core.nlp.side import LoopSide, Side, ThreadSide, iterate_without_loop, run_without_loop
+from xwe.core.nlp.runtime import (
+    AsyncRuntime,
+    BlockingRuntime,
+    Runtime,
+    iterate_without_loop,
+    run_without_loop,
+)
 from xwe.core.nlp.transports import open_async_transport, open_blocking_transport
 from xwe.core.nlp.transports.port import AsyncTransport, BlockingTransport
 from xwe.errors import ClosedError, DeadlineExceededError
@@ -38,7 +44,7 @@ KEPT_CONNECTIONS = 100
 CLOSE_WITHIN_S = 5.0
 
 
-class Caller:
+class CallDispatcher:
     """One provider's transports, pool and shared limits.
 
     Args:
@@ -61,7 +67,7 @@ class Caller:
         self._policy = policy
         self._guard = threading.Lock()
         self._closed = False
-        _callers.add(self)
+        _dispatchers.add(self)
         self._is_blocking = (
             transport == BLOCKING_TRANSPORT
             if isinstance(transport, str)
@@ -105,7 +111,7 @@ class Caller:
 
     # --- the four ways of a call ---
 
-    # A side is opened before the deadline is set: opening it may import its library.
+    # A path is opened before the deadline is set: that may import the transport's library.
 
     def complete(self, request: CompletionRequest, timeout_s: float) -> Completion:
         """The whole reply; waits in the calling thread."""
@@ -171,7 +177,7 @@ class Caller:
     def _complete_by(self, deadline: float, request: CompletionRequest) -> Completion:
         return run_without_loop(self._in_thread().complete(request, deadline))
 
-    # --- the sides ---
+    # --- the two paths ---
 
     def _works_on_loop(self) -> bool:
         return not self._is_blocking and AsyncConfig.is_async_enabled()
@@ -196,7 +202,7 @@ class Caller:
                     )
                 native = cast("AsyncTransport", transport)
                 self._opened.append(native)
-                self._loop_path = self._path(LoopSide(native), self._guards)
+                self._loop_path = self._path(AsyncRuntime(native), self._guards)
             return self._loop_path
 
     def _open_thread_path(self) -> CallPath:
@@ -214,12 +220,14 @@ class Caller:
                     native = cast("BlockingTransport", self._transport)
                 self._opened.append(native)
                 # The pool bounds what runs in it; a thread of the caller's own needs no place.
-                self._thread_path = self._path(ThreadSide(native), self._guards.without_admission())
+                self._thread_path = self._path(
+                    BlockingRuntime(native), self._guards.without_admission()
+                )
             return self._thread_path
 
-    def _path(self, side: Side, guards: CallGuards) -> CallPath:
+    def _path(self, runtime: Runtime, guards: CallGuards) -> CallPath:
         return CallPath(
-            side,
+            runtime,
             provider=urlsplit(self._endpoint).netloc.rpartition("@")[2],
             retry=self._policy.retry,
             phases=self._policy.phases,
@@ -270,12 +278,12 @@ class Caller:
 
 # A client beside an app is seldom closed by its owner; aiohttp complains at length when its
 # connections are still open at the end of the process.
-_callers: "weakref.WeakSet[Caller]" = weakref.WeakSet()
+_dispatchers: "weakref.WeakSet[CallDispatcher]" = weakref.WeakSet()
 
 
 def _close_at_exit() -> None:
-    for caller in list(_callers):
-        caller.close()
+    for dispatcher in list(_dispatchers):
+        dispatcher.close()
 
 
 atexit.register(_close_at_exit)

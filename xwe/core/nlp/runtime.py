@@ -1,8 +1,8 @@
-"""The two sides a model call can run on: the resident loop, or the calling thread.
+"""The two runtimes of a model call: the resident loop, or the calling thread.
 
-The call path is written once, as coroutines. On the loop it waits by suspending; in a thread each
-of its waits blocks, so its coroutines never suspend and need no loop: `run_without_loop` drives
-them. That is also what the kill switch LLM_ASYNC_ENABLED=false runs on.
+The call path is written once, as coroutines. On the loop they wait by suspending. In a thread each
+wait blocks, so they never suspend and need no loop: `run_without_loop` drives them. The kill
+switch LLM_ASYNC_ENABLED=false uses that too.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from xwe.errors import DeadlineExceededError
 T = TypeVar("T")
 
 
-class Side(Protocol):
-    """How the call path waits, and reaches the provider."""
+class Runtime(Protocol):
+    """How the call path waits and reaches the provider."""
 
     async def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
         """One attempt at a whole reply."""
@@ -33,7 +33,7 @@ class Side(Protocol):
         """Wait before the next attempt."""
 
     async def enter(self, admission: Admission, timeout_s: float) -> None:
-        """Wait for a place."""
+        """Wait for admission."""
 
     async def acquire(self, limiter: RateLimiter, timeout_s: float, weight: int) -> bool:
         """Wait for the rate limit; False when it would take longer than `timeout_s`."""
@@ -42,11 +42,11 @@ class Side(Protocol):
         """Wait for another caller's result."""
 
 
-class LoopSide:
-    """On the resident loop, with a transport that is native there."""
+class AsyncRuntime:
+    """On the resident loop, with an asynchronous transport."""
 
     def __init__(self, transport: AsyncTransport) -> None:
-        # The transport's own methods: a layer in between would cost every call and every piece.
+        # The transport's own methods: a layer between would cost every call and every piece.
         self.complete = transport.complete
         self.stream = transport.stream
 
@@ -55,7 +55,7 @@ class LoopSide:
         await asyncio.sleep(seconds)
 
     async def enter(self, admission: Admission, timeout_s: float) -> None:
-        """Suspend until there is a place."""
+        """Suspend until admitted."""
         try:
             async with asyncio.timeout(timeout_s):
                 await admission.enter()
@@ -67,7 +67,7 @@ class LoopSide:
         return await limiter.acquire(timeout_s, weight)
 
     async def outcome(self, future: futures.Future[T], timeout_s: float) -> T:
-        """Suspend; cancelling the waiter leaves the other caller's work alone."""
+        """Suspend; cancelling the waiter does not cancel the other caller's work."""
         try:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(asyncio.wrap_future(future))
@@ -75,8 +75,8 @@ class LoopSide:
             raise DeadlineExceededError("The deadline passed while the call waited.") from error
 
 
-class ThreadSide:
-    """In the calling thread, with a transport that is native there: nothing ever suspends."""
+class BlockingRuntime:
+    """In the calling thread, with a blocking transport: nothing ever suspends."""
 
     def __init__(self, transport: BlockingTransport) -> None:
         self._transport = transport
@@ -98,10 +98,10 @@ class ThreadSide:
 
     async def sleep(self, seconds: float) -> None:
         """Block."""
-        time.sleep(seconds)  # noqa: ASYNC251 - blocking is what this side is for
+        time.sleep(seconds)  # noqa: ASYNC251 - this runtime blocks
 
     async def enter(self, admission: Admission, timeout_s: float) -> None:
-        """Block until there is a place."""
+        """Block until admitted."""
         admission.enter_blocking(timeout_s)
 
     async def acquire(self, limiter: RateLimiter, timeout_s: float, weight: int) -> bool:
@@ -122,7 +122,7 @@ def run_without_loop(coro: Coroutine[Any, Any, T] | Generator[Any, Any, T]) -> T
     """The result of a coroutine that never suspends.
 
     Raises:
-        RuntimeError: it did suspend; something in it needs a loop.
+        RuntimeError: it suspended, so something in it needs a loop.
     """
     try:
         coro.send(None)
@@ -130,7 +130,7 @@ def run_without_loop(coro: Coroutine[Any, Any, T] | Generator[Any, Any, T]) -> T
         result: T = stop.value
         return result
     coro.close()
-    raise RuntimeError("A coroutine of the blocking side tried to suspend.")
+    raise RuntimeError("A coroutine of the blocking runtime tried to suspend.")
 
 
 def iterate_without_loop(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:

@@ -1,8 +1,8 @@
-"""The requests library, taught to keep an attempt's time limits.
+"""The requests library, made to keep an attempt's time limits.
 
-By itself it can bound the silence between two packets only, so a peer that sends a byte now and
-then is never cut off. Here each wait for the socket asks the attempt how long it may take, and
-`close` ends the waits that are under way.
+By itself it only bounds the silence between two packets, so a peer that sends a byte now and then
+is never cut off. Here every wait for the socket asks the attempt's timeout how long it may take,
+and `close` ends the waits under way.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from xwe.core.nlp.transports.patience import Patience
+from xwe.core.nlp.transports.attempt_timeout import AttemptTimeout
 
 _BUFFER_BYTES = 1 << 16
 
@@ -27,7 +27,7 @@ _thread = threading.local()
 
 
 class _OpenSockets:
-    """The sockets of one adapter, idle or in use, for as long as somebody has them."""
+    """All sockets of one adapter that are still in use or idle in its pool."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -37,7 +37,7 @@ class _OpenSockets:
     def add(self, sock: socket.socket) -> None:
         with self._guard:
             self._sockets.add(sock)
-            if self._are_cut:  # closed while this one was being connected
+            if self._are_cut:  # the adapter was closed while this one connected
                 _cut(sock)
 
     def cut(self) -> None:
@@ -48,14 +48,14 @@ class _OpenSockets:
 
 
 def _cut(sock: socket.socket) -> None:
-    """Make whoever waits for the socket come back at once."""
-    with contextlib.suppress(OSError):  # closed meanwhile, or by the peer
-        # The plain socket's method: TLS's own would let a reader go on without decrypting.
+    """Make every wait for the socket return at once."""
+    with contextlib.suppress(OSError):  # already closed
+        # The plain socket's method: after TLS's own, a reader would go on without decrypting.
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-class PatientAdapter(HTTPAdapter):
-    """An adapter for one host, and so with one pool. Safe between threads."""
+class TimeoutAdapter(HTTPAdapter):
+    """An adapter for one host, so with one pool. Thread-safe."""
 
     _pool: Any = None
 
@@ -64,16 +64,16 @@ class PatientAdapter(HTTPAdapter):
         super().__init__(**options)
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """The pool; finding it anew for each request, as the library does, is a tenth of a call."""
+        """The pool, kept: looking it up for every request would cost a tenth of a call."""
         if self._pool is None:
-            # Two threads may get here at once: the library gives both the same one.
+            # Two threads may get here at once; the library gives both the same pool.
             self._pool = super().get_connection_with_tls_context(*args, **kwargs)
         return self._pool
 
     def close(self) -> None:
-        """Close the idle connections now, and end the calls that run, with errors.
+        """Close the idle connections and make running calls fail, now.
 
-        The library leaves the ones to the garbage collector and the others to themselves.
+        The library leaves idle ones to the garbage collector and lets running calls go on.
         """
         self._sockets.cut()
         super().close()
@@ -81,36 +81,36 @@ class PatientAdapter(HTTPAdapter):
             self._pool.close()
 
     def send_within(
-        self, patience: Patience, request: requests.PreparedRequest, **options: Any
+        self, limit: AttemptTimeout, request: requests.PreparedRequest, **options: Any
     ) -> requests.Response:
-        """As `send`, but every read of the reply ends when the patience does (TimeoutError)."""
-        _thread.patience, _thread.sockets = patience, self._sockets
+        """As `send`, but a read of the reply raises TimeoutError when `limit` is reached."""
+        _thread.limit, _thread.sockets = limit, self._sockets
         return self.send(request, **options)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """As the library's, with connections of our classes."""
+        """As the library's, with our connection classes."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """As the library's, with connections of our classes."""
+        """As the library's, with our connection classes."""
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
 
 
-class _PatientReader(io.RawIOBase):
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, patience: Patience) -> None:
+class _TimedReader(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, timeout: AttemptTimeout) -> None:
         self._raw = raw
         self._socket = sock
-        self._patience = patience
+        self._timeout = timeout
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:
         now = time.monotonic()
-        wait_s = self._patience.due(now) - now
+        wait_s = self._timeout.due(now) - now
         if wait_s <= 0:
             raise TimeoutError
         self._socket.settimeout(wait_s)
@@ -121,37 +121,37 @@ class _PatientReader(io.RawIOBase):
         super().close()
 
 
-class _PatientResponse(http.client.HTTPResponse):
-    # Made in the thread that sent the request, when it begins to read the reply.
+class _TimedResponse(http.client.HTTPResponse):
+    # Made in the thread that sent the request, as it begins to read the reply.
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        reader = _PatientReader(self.fp.detach(), sock, _thread.patience)
+        reader = _TimedReader(self.fp.detach(), sock, _thread.limit)
         self.fp = io.BufferedReader(reader, _BUFFER_BYTES)
 
 
-class _PatientConnection(HTTPConnection):
-    response_class = _PatientResponse
+class _TimedConnection(HTTPConnection):
+    response_class = _TimedResponse
 
     def connect(self) -> None:
         super().connect()
         _thread.sockets.add(self.sock)
 
 
-class _PatientTLSConnection(HTTPSConnection):
-    response_class = _PatientResponse
+class _TimedTLSConnection(HTTPSConnection):
+    response_class = _TimedResponse
 
     def connect(self) -> None:
         super().connect()
-        # Within a proxy's own TLS it is no socket, but has one.
+        # Inside a proxy's own TLS it is not a socket but wraps one.
         _thread.sockets.add(getattr(self.sock, "socket", self.sock))
 
 
-class _PatientPool(HTTPConnectionPool):
-    ConnectionCls = _PatientConnection
+class _TimedPool(HTTPConnectionPool):
+    ConnectionCls = _TimedConnection
 
 
-class _PatientTLSPool(HTTPSConnectionPool):
-    ConnectionCls = _PatientTLSConnection
+class _TimedTLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TimedTLSConnection
 
 
-_POOLS = {"http": _PatientPool, "https": _PatientTLSPool}
+_POOLS = {"http": _TimedPool, "https": _TimedTLSPool}

@@ -1,4 +1,4 @@
-"""How long an attempt waits: the rule, and its keeper on an event loop."""
+"""How long an attempt may wait: the rule, and the timer that keeps it on an event loop."""
 
 import asyncio
 import math
@@ -19,8 +19,8 @@ KEEPALIVE_S = 15.0
 just as the server closes it fails, and nobody knows whether it was read."""
 
 
-class Patience:
-    """When the waiting of one attempt must end. It is told the time, in monotonic seconds.
+class AttemptTimeout:
+    """When the waits of one attempt must end. All times are given, in monotonic seconds.
 
     Args:
         limits: of the attempt.
@@ -36,30 +36,30 @@ class Patience:
         self._between_pieces_s = math.inf
 
     def headers_came(self) -> None:
-        """A whole reply has begun: from here on only the total counts."""
+        """A whole reply has begun: from now on only the total counts."""
         self._first_due = None
 
     def bytes_came(self) -> None:
-        """A stream has begun: from here on each silence is measured by itself."""
+        """A stream has begun: from now on each silence is measured by itself."""
         self._first_due = None
         self._between_pieces_s = self._limits.idle_s
 
     def finish_came(self) -> None:
-        """All has been said; what may still follow is not worth much waiting."""
+        """The finish_reason came; what may follow is not worth a long wait."""
         self._between_pieces_s = min(self._limits.idle_s, TAIL_S)
 
     def drain(self) -> None:
-        """All has come, but for the body's formal end."""
+        """Everything has come but the body's formal end."""
         self._between_pieces_s = min(self._limits.idle_s, DRAIN_S)
 
     def due(self, now: float) -> float:
-        """When a wait that starts now must end."""
+        """The end of a wait that starts now."""
         if self._first_due is not None:
             return self._first_due
         return min(now + self._between_pieces_s, self._deadline)
 
     def ended(self, now: float) -> tuple[ProviderTimeoutError, str]:
-        """Why a wait ended: the error, and the reason as `StreamInterruptedError` names it."""
+        """Why a wait timed out: the error, and the reason for a `StreamInterruptedError`."""
         limits = self._limits
         if now >= self._deadline:
             return (
@@ -72,21 +72,21 @@ class Patience:
         return ProviderTimeoutError(f"The provider said nothing for {silence_s:.3g} s."), "idle"
 
 
-class Watchdog(ABC):
-    """Interrupts a wait that outlasts an attempt's patience; how, a subclass says in `bark`.
+class AttemptTimer(ABC):
+    """Interrupts a wait that exceeds an attempt's timeout, by a subclass's `on_timeout`.
 
     A stream is thousands of short waits, and a timer for each would cost as much as the reading.
-    So there is one timer, which looks at the clock when it fires and sets itself anew.
+    So there is one timer, which checks the clock when it fires and sets itself again.
 
     Args:
-        patience: of the attempt.
+        timeout: of the attempt.
         loop: the running one.
     """
 
-    __slots__ = ("_loop", "_patience", "_since", "_timer")
+    __slots__ = ("_loop", "_since", "_timeout", "_timer")
 
-    def __init__(self, patience: Patience, loop: asyncio.AbstractEventLoop) -> None:
-        self._patience = patience
+    def __init__(self, timeout: AttemptTimeout, loop: asyncio.AbstractEventLoop) -> None:
+        self._timeout = timeout
         self._loop = loop
         self._since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -95,46 +95,46 @@ class Watchdog(ABC):
         """A wait begins."""
         self._since = self._loop.time()
         if self._timer is None:
-            self._timer = self._loop.call_at(self._patience.due(self._since), self._look)
+            self._timer = self._loop.call_at(self._timeout.due(self._since), self._check)
 
     def end(self) -> None:
         """The wait is over."""
         self._since = None
 
     def stop(self) -> None:
-        """No timer until the next wait begins: in the end, and when the patience got shorter."""
+        """Drop the timer until the next wait: at the end, or when the timeout got shorter."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._timer = None
         if self._since is None:
-            return  # the reader is busy elsewhere; its next wait sets the timer
-        due = self._patience.due(self._since)
+            return  # nobody waits; the next wait sets the timer
+        due = self._timeout.due(self._since)
         if self._loop.time() < due:
-            self._timer = self._loop.call_at(due, self._look)
+            self._timer = self._loop.call_at(due, self._check)
         else:
-            self.bark()
+            self.on_timeout()
 
     @abstractmethod
-    def bark(self) -> None:
+    def on_timeout(self) -> None:
         """Interrupt the wait, if there is one."""
 
 
-class PatientWait(Watchdog):
-    """`asyncio.timeout` with an attempt's patience: TimeoutError when that ends within it.
+class TimedWait(AttemptTimer):
+    """As `asyncio.timeout`, for an attempt: TimeoutError when its timeout passes inside the block.
 
-    It costs less than the standard one, and `bark` ends it before its time.
+    It costs less than the standard one, and calling `on_timeout` ends it early.
     """
 
-    __slots__ = ("_cancelling", "_has_barked", "_task")
+    __slots__ = ("_cancelling", "_has_timed_out", "_task")
 
-    def __init__(self, patience: Patience, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(patience, loop)
+    def __init__(self, timeout: AttemptTimeout, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(timeout, loop)
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
-        self._has_barked = False
+        self._has_timed_out = False
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
@@ -153,14 +153,14 @@ class PatientWait(Watchdog):
         self.end()
         self.stop()
         task, self._task = self._task, None
-        if self._has_barked and task is not None:
-            self._has_barked = False
-            # Whoever else cancelled the task at the same moment is still owed its CancelledError.
+        if self._has_timed_out and task is not None:
+            self._has_timed_out = False
+            # If something else cancelled the task too, its CancelledError must get through.
             if task.uncancel() <= self._cancelling and exc_type is asyncio.CancelledError:
                 raise TimeoutError from exc
 
-    def bark(self) -> None:
-        """Cancel the task that waits; `__exit__` makes a TimeoutError of it."""
-        if self._task is not None and not self._has_barked:
-            self._has_barked = True
+    def on_timeout(self) -> None:
+        """Cancel the waiting task; `__exit__` turns that into a TimeoutError."""
+        if self._task is not None and not self._has_timed_out:
+            self._has_timed_out = True
             self._task.cancel()

@@ -5,62 +5,68 @@ import asyncio
 import pytest
 
 from xwe.core.nlp.completion import TimeLimits
-from xwe.core.nlp.transports.patience import DRAIN_S, TAIL_S, Patience, PatientWait, Watchdog
+from xwe.core.nlp.transports.attempt_timeout import (
+    DRAIN_S,
+    TAIL_S,
+    AttemptTimeout,
+    AttemptTimer,
+    TimedWait,
+)
 from xwe.errors import ProviderTimeoutError
 
 LIMITS = TimeLimits(connect_s=1, first_token_s=10, idle_s=5, total_s=30)
 
 
 def test_the_first_byte_is_due_from_the_start_however_often_one_asks():
-    patience = Patience(LIMITS, now=100)
-    assert patience.due(100) == 110
-    assert patience.due(108) == 110
+    timeout = AttemptTimeout(LIMITS, now=100)
+    assert timeout.due(100) == 110
+    assert timeout.due(108) == 110
 
 
 def test_a_stream_is_given_its_silence_anew_after_each_piece_up_to_the_total():
-    patience = Patience(LIMITS, now=100)
-    patience.bytes_came()
-    assert patience.due(101) == 106
-    assert patience.due(120) == 125
-    assert patience.due(127) == 130
+    timeout = AttemptTimeout(LIMITS, now=100)
+    timeout.bytes_came()
+    assert timeout.due(101) == 106
+    assert timeout.due(120) == 125
+    assert timeout.due(127) == 130
 
 
 def test_a_whole_reply_that_has_begun_is_bounded_by_the_total_only():
-    patience = Patience(LIMITS, now=100)
-    patience.headers_came()
-    assert patience.due(101) == 130
+    timeout = AttemptTimeout(LIMITS, now=100)
+    timeout.headers_came()
+    assert timeout.due(101) == 130
 
 
 def test_a_total_that_is_shorter_than_the_first_byte_wins():
-    patience = Patience(TimeLimits(first_token_s=10, total_s=3), now=100)
-    assert patience.due(100) == 103
-    assert patience.ended(103)[1] == "total"
+    timeout = AttemptTimeout(TimeLimits(first_token_s=10, total_s=3), now=100)
+    assert timeout.due(100) == 103
+    assert timeout.ended(103)[1] == "total"
 
 
 def test_after_the_finish_little_more_is_waited_for():
-    patience = Patience(LIMITS, now=100)
-    patience.bytes_came()
-    patience.finish_came()
-    assert patience.due(101) == 101 + TAIL_S
-    patience.drain()
-    assert patience.due(101) == 101 + DRAIN_S
+    timeout = AttemptTimeout(LIMITS, now=100)
+    timeout.bytes_came()
+    timeout.finish_came()
+    assert timeout.due(101) == 101 + TAIL_S
+    timeout.drain()
+    assert timeout.due(101) == 101 + DRAIN_S
 
 
 def test_the_end_of_patience_says_which_limit_it_was():
-    patience = Patience(LIMITS, now=100)
-    error, reason = patience.ended(110)
+    timeout = AttemptTimeout(LIMITS, now=100)
+    error, reason = timeout.ended(110)
     assert (type(error), reason) == (ProviderTimeoutError, "idle")
     assert "10 s" in error.message
-    patience.bytes_came()
-    assert "5 s" in patience.ended(116)[0].message
-    error, reason = patience.ended(130)
+    timeout.bytes_came()
+    assert "5 s" in timeout.ended(116)[0].message
+    error, reason = timeout.ended(130)
     assert "30 s" in error.message
     assert reason == "total"
 
 
 async def test_a_wait_that_lasts_too_long_ends_in_a_timeout_and_leaves_no_mark_on_its_task():
     loop = asyncio.get_running_loop()
-    wait = PatientWait(Patience(TimeLimits(first_token_s=0.01), loop.time()), loop)
+    wait = TimedWait(AttemptTimeout(TimeLimits(first_token_s=0.01), loop.time()), loop)
     with pytest.raises(TimeoutError), wait:
         await asyncio.Event().wait()
     assert asyncio.current_task().cancelling() == 0
@@ -68,26 +74,26 @@ async def test_a_wait_that_lasts_too_long_ends_in_a_timeout_and_leaves_no_mark_o
 
 async def test_a_wait_that_was_timed_out_can_be_used_again():
     loop = asyncio.get_running_loop()
-    patience = Patience(TimeLimits(first_token_s=0.01), loop.time())
-    wait = PatientWait(patience, loop)
+    timeout = AttemptTimeout(TimeLimits(first_token_s=0.01), loop.time())
+    wait = TimedWait(timeout, loop)
     with pytest.raises(TimeoutError), wait:
         await asyncio.Event().wait()
-    patience.bytes_came()
+    timeout.bytes_came()
     with wait:
         await asyncio.sleep(0)
 
 
 async def test_a_patience_that_grows_within_a_wait_is_heeded():
     loop = asyncio.get_running_loop()
-    patience = Patience(TimeLimits(first_token_s=0.01, total_s=1000), loop.time())
-    with PatientWait(patience, loop):
-        patience.headers_came()
+    timeout = AttemptTimeout(TimeLimits(first_token_s=0.01, total_s=1000), loop.time())
+    with TimedWait(timeout, loop):
+        timeout.headers_came()
         await asyncio.sleep(0.05)
 
 
 async def test_who_is_cancelled_from_outside_at_the_moment_of_the_timeout_stays_cancelled():
     loop = asyncio.get_running_loop()
-    wait = PatientWait(Patience(LIMITS, loop.time()), loop)
+    wait = TimedWait(AttemptTimeout(LIMITS, loop.time()), loop)
     waiting = asyncio.Event()
 
     async def wait_for_ever():
@@ -97,19 +103,19 @@ async def test_who_is_cancelled_from_outside_at_the_moment_of_the_timeout_stays_
 
     task = asyncio.create_task(wait_for_ever())
     await waiting.wait()
-    wait.bark()
+    wait.on_timeout()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_barking_at_nobody_is_no_cancellation():
+async def test_a_timeout_outside_a_wait_cancels_nothing():
     loop = asyncio.get_running_loop()
-    wait = PatientWait(Patience(LIMITS, loop.time()), loop)
-    wait.bark()
+    wait = TimedWait(AttemptTimeout(LIMITS, loop.time()), loop)
+    wait.on_timeout()
     with wait:
         await asyncio.sleep(0)
-    wait.bark()
+    wait.on_timeout()
     await asyncio.sleep(0)
 
 
@@ -143,13 +149,13 @@ class Timer:
         self.clock.timers.remove(self)
 
 
-class Rex(Watchdog):
-    def __init__(self, patience, clock, barks):
-        super().__init__(patience, clock)
-        self.barks = barks
+class NotingTimer(AttemptTimer):
+    def __init__(self, timeout, clock, timeouts):
+        super().__init__(timeout, clock)
+        self.timeouts = timeouts
 
-    def bark(self):
-        self.barks.append(self._loop.now)
+    def on_timeout(self):
+        self.timeouts.append(self._loop.now)
 
 
 @pytest.fixture
@@ -158,70 +164,70 @@ def clock():
 
 
 @pytest.fixture
-def barks():
+def timeouts():
     return []
 
 
 @pytest.fixture
-def watchdog(clock, barks):
-    patience = Patience(LIMITS, clock.now)
-    patience.bytes_came()
-    return Rex(patience, clock, barks)
+def timer(clock, timeouts):
+    timeout = AttemptTimeout(LIMITS, clock.now)
+    timeout.bytes_came()
+    return NotingTimer(timeout, clock, timeouts)
 
 
-def test_a_watchdog_that_does_not_say_how_it_interrupts_cannot_be_made(clock):
-    class Mute(Watchdog):
+def test_a_timer_without_on_timeout_cannot_be_made(clock):
+    class Mute(AttemptTimer):
         pass
 
-    with pytest.raises(TypeError, match="bark"):
-        Mute(Patience(LIMITS, clock.now), clock)
+    with pytest.raises(TypeError, match="on_timeout"):
+        Mute(AttemptTimeout(LIMITS, clock.now), clock)
 
 
-def test_a_thousand_short_waits_set_one_timer(clock, watchdog, barks):
+def test_a_thousand_short_waits_set_one_timer(clock, timer, timeouts):
     set_timers = []
     call_at = clock.call_at
     clock.call_at = lambda *args: (set_timers.append(args), call_at(*args))[1]
     for _ in range(1000):
-        watchdog.begin()
+        timer.begin()
         clock.now += 0.001
-        watchdog.end()
+        timer.end()
     assert len(set_timers) == 1
-    assert barks == []
+    assert timeouts == []
 
 
-def test_the_dog_barks_when_the_silence_is_too_long_counted_from_its_begin(clock, watchdog, barks):
-    watchdog.begin()
-    watchdog.end()
+def test_a_wait_times_out_counted_from_its_own_beginning(clock, timer, timeouts):
+    timer.begin()
+    timer.end()
     clock.now = 103
-    watchdog.begin()
-    clock.turn_to(105)  # the first timer: it looks, and sets itself anew
-    assert barks == []
+    timer.begin()
+    clock.turn_to(105)  # the first timer checks the clock and sets itself again
+    assert timeouts == []
     clock.turn_to(108)
-    assert barks == [108]
+    assert timeouts == [108]
 
 
-def test_a_reader_that_is_busy_elsewhere_is_not_barked_at(clock, watchdog, barks):
-    watchdog.begin()
-    watchdog.end()
+def test_a_reader_that_is_busy_elsewhere_does_not_time_out(clock, timer, timeouts):
+    timer.begin()
+    timer.end()
     clock.turn_to(200)
-    assert barks == []
+    assert timeouts == []
     assert clock.timers == []
 
 
-def test_a_shorter_patience_counts_from_the_next_wait_once_the_dog_was_stopped(
-    clock, watchdog, barks
+def test_a_shorter_timeout_holds_from_the_next_wait_once_the_timer_was_stopped(
+    clock, timer, timeouts
 ):
-    watchdog.begin()
-    watchdog.end()
-    watchdog._patience.finish_came()
-    watchdog.stop()
-    watchdog.begin()
+    timer.begin()
+    timer.end()
+    timer._timeout.finish_came()
+    timer.stop()
+    timer.begin()
     clock.turn_to(100 + TAIL_S)
-    assert barks == [100 + TAIL_S]
+    assert timeouts == [100 + TAIL_S]
 
 
-def test_a_stopped_dog_leaves_no_timer(clock, watchdog):
-    watchdog.begin()
-    watchdog.stop()
-    watchdog.stop()
+def test_a_stopped_timer_is_gone(clock, timer):
+    timer.begin()
+    timer.stop()
+    timer.stop()
     assert clock.timers == []
