@@ -4,7 +4,6 @@ A queue without a bound turns overload into a delay for everybody; a bound turns
 answer for a few.
 """
 
-import asyncio
 import threading
 import time
 from collections import deque
@@ -12,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from xwe.core.concurrency.handover import loop_wake_up
 from xwe.errors import SaturatedError
 
 # How much a new measurement moves the mean time that a place is held.
@@ -87,14 +87,8 @@ class Admission:
         Raises:
             SaturatedError: as many wait already as may; `retry_after_s` estimates the wait.
         """
-        loop = asyncio.get_running_loop()
-        granted: asyncio.Future[None] = loop.create_future()
-
-        def complete() -> None:
-            if not granted.done():
-                granted.set_result(None)
-
-        waiter = self._queue_up(lambda: loop.call_soon_threadsafe(complete))
+        wake, granted = loop_wake_up()
+        waiter = self._queue_up(wake)
         if waiter is None:
             return
         try:
@@ -148,11 +142,8 @@ class Admission:
                 return True
             waiter = self._waiters.popleft()  # the place passes on: it is never free in between
             waiter.granted = True
-        try:
-            waiter.wake()
-        except RuntimeError:  # the waiter's loop has ended, and the waiter with it: the next one
-            return not self._take_back(waiter)
-        return True
+        # The place of a waiter whose loop has ended goes to the next one.
+        return waiter.wake() is not False or not self._take_back(waiter)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:

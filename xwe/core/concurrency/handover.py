@@ -9,7 +9,7 @@ import contextvars
 import inspect
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -185,3 +185,25 @@ def as_coroutine(awaitable: Any) -> Coroutine[Any, Any, Any]:
         return await awaitable
 
     return wait()
+
+
+def loop_wake_up() -> tuple[Callable[[], bool], asyncio.Future[None]]:
+    """A function that wakes a coroutine of the running loop, and the future it awaits for that.
+
+    Any thread may call the function, more than once; False means that the loop has ended.
+    """
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+
+    def complete() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    def wake() -> bool:
+        try:
+            loop.call_soon_threadsafe(complete)
+        except RuntimeError:
+            return False
+        return True
+
+    return wake, woken

@@ -6,11 +6,11 @@ everything that has gathered pays for one wake-up, however many pieces there are
 Either end may be a thread or a coroutine on any loop.
 """
 
-import asyncio
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from xwe.core.concurrency.handover import loop_wake_up
 from xwe.errors import ClosedError
 
 T = TypeVar("T")
@@ -122,7 +122,7 @@ class Mailbox(Generic[T]):
     async def drain_async(self) -> list[T]:
         """The same for a coroutine, on whichever loop it runs."""
         while True:
-            wake, woken = _loop_wake_up()
+            wake, woken = loop_wake_up()
             items = self._take(wake)
             if items is not None:
                 return items
@@ -138,7 +138,7 @@ class Mailbox(Generic[T]):
 
     async def space(self) -> None:
         """Wait until the reader has drained a full box, or the box is closed."""
-        wake, woken = _loop_wake_up()
+        wake, woken = loop_wake_up()
         with self._guard:
             if self._closed or len(self._items) < self._max_items:
                 return
@@ -154,21 +154,3 @@ class Mailbox(Generic[T]):
                 return
             self._wake_writer = ready.release
         ready.acquire()
-
-
-def _loop_wake_up() -> tuple[Callable[[], object], asyncio.Future[None]]:
-    """A function for any thread to call, and the future that it completes on this loop."""
-    loop = asyncio.get_running_loop()
-    woken: asyncio.Future[None] = loop.create_future()
-
-    def complete() -> None:
-        if not woken.done():
-            woken.set_result(None)
-
-    def wake() -> None:
-        try:
-            loop.call_soon_threadsafe(complete)
-        except RuntimeError:  # the loop has ended, and whoever waited on it with it
-            return
-
-    return wake, woken

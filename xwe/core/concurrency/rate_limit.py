@@ -68,7 +68,7 @@ class RateLimiter:
         # allocation, also at one made under this very lock.
         self._guard = threading.RLock()
         self._window = _Window(calls, period, burst)
-        self._line: OrderedDict[_Waiter, None] = OrderedDict()
+        self._line: OrderedDict[_Turn, None] = OrderedDict()
         # The window as it will be when the whole line has passed; None when it must be worked
         # out again. It tells at once whether a timeout can be met.
         self._forecast: _Window | None = None
@@ -89,7 +89,7 @@ class RateLimiter:
         if self._passes_at_once(weight):
             return True
         woken = asyncio.Event()
-        waiter = _Waiter(weight, _wake_on_loop(asyncio.get_running_loop(), woken))
+        waiter = _Turn(weight, _wake_on_loop(asyncio.get_running_loop(), woken))
         with contextlib.closing(self._stand_in_line(waiter, timeout, woken)) as pauses:
             for pause_s in pauses:
                 await self._sleep_async(woken, pause_s)
@@ -100,7 +100,7 @@ class RateLimiter:
         if self._passes_at_once(weight):
             return True
         woken = threading.Event()
-        waiter = _Waiter(weight, woken.set)
+        waiter = _Turn(weight, woken.set)
         with contextlib.closing(self._stand_in_line(waiter, timeout, woken)) as pauses:
             for pause_s in pauses:
                 self._sleep(woken, pause_s)
@@ -149,7 +149,7 @@ class RateLimiter:
             return True
 
     def _stand_in_line(
-        self, waiter: "_Waiter", timeout: float | None, woken: threading.Event | asyncio.Event
+        self, waiter: "_Turn", timeout: float | None, woken: threading.Event | asyncio.Event
     ) -> Generator[float, None, None]:
         """Both twins' waiting: yields the seconds to sleep, and ends when it has passed or may not.
 
@@ -165,7 +165,7 @@ class RateLimiter:
             self._give_back(waiter)
             raise
 
-    def _join(self, waiter: "_Waiter", timeout: float | None) -> float | None:
+    def _join(self, waiter: "_Turn", timeout: float | None) -> float | None:
         """Join the line and return the deadline, or return None when it cannot be met."""
         with self._guard:
             now = self._clock()
@@ -181,7 +181,7 @@ class RateLimiter:
             return deadline
 
     def _look(
-        self, waiter: "_Waiter", deadline: float, woken: threading.Event | asyncio.Event
+        self, waiter: "_Turn", deadline: float, woken: threading.Event | asyncio.Event
     ) -> float:
         """Let pass who may; the seconds until it is worth looking again, 0 when it is over."""
         woken.clear()
@@ -215,7 +215,7 @@ class RateLimiter:
             first.passed_at = now
             first.wake()
 
-    def _give_back(self, waiter: "_Waiter") -> None:
+    def _give_back(self, waiter: "_Turn") -> None:
         """Undo a place in the line, or a turn that its owner did not live to see."""
         with self._guard:
             self._forecast = None
@@ -227,7 +227,7 @@ class RateLimiter:
                 next(iter(self._line)).wake()
 
 
-class _Waiter:
+class _Turn:
     """One place in the line."""
 
     __slots__ = ("passed_at", "wake", "weight")
@@ -295,7 +295,7 @@ class _Window:
         # A bucket that had been full meanwhile would have run over: less comes back.
         self._full_at -= max(0.0, weight * self._refill_s - (now - at))
 
-    def after(self, line: "OrderedDict[_Waiter, None]", now: float) -> "_Window":
+    def after(self, line: "OrderedDict[_Turn, None]", now: float) -> "_Window":
         """A copy in which the whole line has passed as early as it may."""
         window = _Window(self._calls, self._period_s, self._burst)
         window._log = self._log.copy()
