@@ -9,8 +9,8 @@ import pytest
 
 from xwe.core.concurrency.iteration import iterate_in_sync
 from xwe.core.concurrency.loop_thread import get_loop_thread
+from xwe.core.nlp import transports
 from xwe.core.nlp.completion import CompletionRequest, TimeLimits
-from xwe.core.nlp.transports import open_async_transport, open_blocking_transport
 from xwe.errors import ProviderError
 
 KEY = "sk-canary-key-0123456789"
@@ -24,8 +24,7 @@ class AnyTransport:
     def __init__(self, name, url, **options):
         self.name = name
         self.is_async = name != "requests"
-        opener = open_async_transport if self.is_async else open_blocking_transport
-        self.native = opener(name, url, KEY, **options)
+        self.native = transports.open_transport(name, url, KEY, **options)
 
     def complete(self, request, limits=None):
         limits = limits or TimeLimits()

@@ -12,8 +12,8 @@ import pytest
 import urllib3
 
 from xwe.core.concurrency.loop_thread import get_loop_thread
+from xwe.core.nlp import transports
 from xwe.core.nlp.completion import Delta, TimeLimits
-from xwe.core.nlp.transports import open_async_transport, open_blocking_transport
 from xwe.errors import ClosedError, ProviderBadReplyError, SettingsError
 
 
@@ -178,9 +178,8 @@ def test_an_endpoint_that_is_none_is_refused_when_the_transport_is_made(open_tra
 
 
 def test_a_name_that_is_no_transport_is_refused():
-    for opener in (open_async_transport, open_blocking_transport):
-        with pytest.raises(SettingsError, match="requests, aiohttp, openai"):
-            opener("carrier-pigeon", "http://localhost/v1", "key")
+    with pytest.raises(SettingsError, match="requests, aiohttp, openai"):
+        transports.open_transport("carrier-pigeon", "http://localhost/v1", "key")
 
 
 def test_importing_the_package_imports_no_http_library():
@@ -340,10 +339,10 @@ FORK = """
 import logging, os, sys
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.core.nlp.completion import CompletionRequest, TimeLimits
-from xwe.core.nlp.transports import open_async_transport
+from xwe.core.nlp.transports import open_transport
 
 logging.getLogger("xwe.loop").setLevel(logging.ERROR)  # a busy machine may hold up any loop
-transport = open_async_transport(sys.argv[1], sys.argv[2], "key")
+transport = open_transport(sys.argv[1], sys.argv[2], "key")
 request = CompletionRequest(messages=[{"role": "user", "content": "hi"}], model="m")
 
 def ask():

@@ -45,10 +45,14 @@ def run_async_in_sync(awaitable: Awaitable[T], timeout_s: float | None = None) -
         DeadlineExceededError: (a TimeoutError) after `timeout_s`.
     """
     coro: Coroutine[Any, Any, T] = as_coroutine(awaitable)
+    return _run(coro, timeout_s, contextvars.copy_context())
+
+
+def _run(coro: Coroutine[Any, Any, T], timeout_s: float | None, context: contextvars.Context) -> T:
     if AsyncConfig.is_async_enabled():
-        return get_loop_thread().run(coro, timeout_s)
+        return get_loop_thread().run(coro, timeout_s, context=context)
     with OwnLoop() as loop:
-        return loop.run(coro, timeout_s, context=contextvars.copy_context())
+        return loop.run(coro, timeout_s, context=context)
 
 
 async def await_on_resident(coro: Coroutine[Any, Any, T]) -> T:
@@ -78,10 +82,7 @@ def _run_in_context(coro: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
     """Run `coro` in a copy of the context, and take over what it set, as a plain call would."""
     context = contextvars.copy_context()
     try:
-        if AsyncConfig.is_async_enabled():
-            return get_loop_thread().run(coro, timeout_s, context=context)
-        with OwnLoop() as loop:
-            return loop.run(coro, timeout_s, context=context)
+        return _run(coro, timeout_s, context)
     finally:
         for variable, value in context.items():
             if variable.get(_UNSET) is not value:

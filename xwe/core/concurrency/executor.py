@@ -273,12 +273,7 @@ async def offload(
         SaturatedError: the pool is full.
         ClosedError: the pool has been shut down.
     """
-    pool = executor if executor is not None else get_global_executor()
-    if isinstance(pool, BoundedThreadPoolExecutor):
-        work = pool.submit(func, *args, **kwargs)
-    else:  # a plain pool drops the context variables and lets a StopIteration hang the awaiter
-        context = contextvars.copy_context()
-        work = pool.submit(context.run, _without_stop_iteration, func, args, kwargs)
+    work = submit_in_context(executor, func, *args, **kwargs)
     try:
         return await asyncio.wrap_future(work)
     except asyncio.CancelledError:
@@ -287,6 +282,18 @@ async def offload(
             raise
         # It was not the caller who was cancelled, but the work that waited in the pool's queue.
         raise ClosedError("The thread pool was shut down meanwhile.") from None
+
+
+def submit_in_context(
+    executor: ThreadPoolExecutor | None, func: Callable[..., T], /, *args: Any, **kwargs: Any
+) -> Future[T]:
+    """Submit to a pool (None: the global one), which then sees the context variables."""
+    pool = executor if executor is not None else get_global_executor()
+    if isinstance(pool, BoundedThreadPoolExecutor):
+        return pool.submit(func, *args, **kwargs)
+    # A plain pool drops the context variables and lets a StopIteration hang the awaiter.
+    context = contextvars.copy_context()
+    return pool.submit(context.run, _without_stop_iteration, func, args, kwargs)
 
 
 def _without_stop_iteration(func: Callable[..., T], args: Any, kwargs: Any) -> T:

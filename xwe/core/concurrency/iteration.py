@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from xwe.core.concurrency.async_config import AsyncConfig
-from xwe.core.concurrency.executor import BoundedThreadPoolExecutor, get_global_executor
+from xwe.core.concurrency.executor import submit_in_context
 from xwe.core.concurrency.handover import LoopCall
 from xwe.core.concurrency.loop_thread import LoopThread, get_loop_thread
 from xwe.core.concurrency.mailbox import Mailbox
@@ -217,12 +217,8 @@ async def iterate_offloaded(
         ClosedError: the pool has been shut down.
     """
     mailbox: Mailbox[T] = Mailbox()
-    pool = executor if executor is not None else get_global_executor()
     try:
-        if isinstance(pool, BoundedThreadPoolExecutor):
-            work = pool.submit(_fill, mailbox, source)
-        else:  # a plain pool drops the context variables
-            work = pool.submit(contextvars.copy_context().run, _fill, mailbox, source)
+        work = submit_in_context(executor, _fill, mailbox, source)
     except BaseException:
         _close(source)
         raise

@@ -1,116 +1,58 @@
 """A bounded queue between threads that can be closed."""
 
 import queue
-import threading
-from collections import deque
-from collections.abc import Callable
-from typing import Generic, TypeVar
+import sys
+from typing import TypeVar
 
 from xwe.errors import ClosedError
 
 T = TypeVar("T")
 
 
-class AsyncRequestQueue(Generic[T]):
-    """First in, first out; synchronous, for any number of threads on either side.
+class AsyncRequestQueue(queue.Queue[T]):
+    """The standard library's thread-safe queue, and `close`: nobody waits for ever on it.
 
-    `put` and `get` take `block` and `timeout` (seconds) and raise `queue.Full` and `queue.Empty`
-    as the standard library's queue does. What is new is `close`: nobody waits for ever on a
-    queue that has no future.
+    `put` and `get` take `block` and `timeout` (seconds) and raise `queue.Full` and `queue.Empty`.
+    Once the queue is closed, `put` raises ClosedError, and so does `get` after the last item.
 
     Args:
-        max_size: how many items it holds at most; 0 is without a bound.
+        max_size: the most items it holds; 0 for no bound.
     """
 
     def __init__(self, max_size: int = 0) -> None:
         if max_size < 0:
             raise ValueError(f"max_size={max_size}: it must be 0 (no bound) or more")
-        self._max_size = max_size
-        self._items: deque[T] = deque()
+        super().__init__(max_size)
         self._closed = False
-        lock = threading.Lock()
-        self._may_get = threading.Condition(lock)
-        self._may_put = threading.Condition(lock)
-
-    def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - queue.Queue's signature
-        """Add an item, waiting up to `timeout` seconds for room.
-
-        Raises:
-            queue.Full: there was no room in time (at once with `block=False`).
-            ClosedError: the queue is closed, or was while this waited.
-        """
-        with self._may_put:
-            if not _wait_until(self._may_put, self._has_room, block=block, timeout=timeout):
-                raise queue.Full
-            if self._closed:
-                raise ClosedError("the queue is closed and takes no more items")
-            self._items.append(item)
-            self._may_get.notify()
-
-    def put_nowait(self, item: T) -> None:
-        """Add an item now, or raise `queue.Full` (`ClosedError` once closed)."""
-        self.put(item, block=False)
-
-    def get(self, block: bool = True, timeout: float | None = None) -> T:  # noqa: FBT001, FBT002 - queue.Queue's signature
-        """Take the oldest item, waiting up to `timeout` seconds for one.
-
-        Raises:
-            queue.Empty: none came in time (at once with `block=False`).
-            ClosedError: the queue is closed and its last item was taken.
-        """
-        with self._may_get:
-            if not _wait_until(self._may_get, self._has_news, block=block, timeout=timeout):
-                raise queue.Empty
-            if not self._items:
-                raise ClosedError("the queue is closed and empty")
-            item = self._items.popleft()
-            self._may_put.notify()
-            return item
-
-    def get_nowait(self) -> T:
-        """Take the oldest item now, or raise `queue.Empty` (`ClosedError` once closed)."""
-        return self.get(block=False)
-
-    def qsize(self) -> int:
-        """How many items it holds."""
-        return len(self._items)
-
-    def empty(self) -> bool:
-        """Whether it holds nothing."""
-        return not self._items
-
-    def full(self) -> bool:
-        """Whether it holds `max_size` items; never, without a bound."""
-        return 0 < self._max_size <= len(self._items)
 
     def close(self) -> None:
-        """Take no more items. Those inside can still be taken; whoever waits is woken. Idempotent.
-
-        Raises nothing here: a waiting `put` raises `ClosedError`, and so does a `get` once the
-        queue is empty.
-        """
-        with self._may_get:
+        """Take no more items and wake all who wait. The items inside stay. Idempotent."""
+        with self.mutex:
             self._closed = True
-            self._may_get.notify_all()
-            self._may_put.notify_all()
+            self.maxsize = sys.maxsize  # so that no `put` waits for room
+            self.not_empty.notify_all()
+            self.not_full.notify_all()
 
-    def _has_room(self) -> bool:
-        return self._closed or not self.full()
+    def qsize(self) -> int:
+        """The number of items."""
+        return len(self.queue)
 
-    def _has_news(self) -> bool:
-        return self._closed or bool(self._items)
+    def empty(self) -> bool:
+        """Whether there are no items."""
+        return not self.queue
 
+    # The three methods by which queue.Queue can be extended, called with its mutex held.
 
-def _wait_until(
-    condition: threading.Condition,
-    holds: Callable[[], bool],
-    *,
-    block: bool,
-    timeout: float | None,
-) -> bool:
-    """Whether it holds: now, or within the timeout."""
-    if not block:
-        return holds()
-    if timeout is not None and timeout < 0:
-        raise ValueError(f"timeout={timeout}: it must be 0 s or more")
-    return condition.wait_for(holds, timeout)
+    def _qsize(self) -> int:
+        # A closed queue counts as not empty, so that no `get` waits for an item.
+        return len(self.queue) or int(self._closed)
+
+    def _put(self, item: T) -> None:
+        if self._closed:
+            raise ClosedError("the queue is closed and takes no more items")
+        super()._put(item)
+
+    def _get(self) -> T:
+        if not self.queue:
+            raise ClosedError("the queue is closed and empty")
+        return super()._get()

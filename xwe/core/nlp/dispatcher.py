@@ -31,7 +31,7 @@ from xwe.core.nlp.runtime import (
     iterate_without_loop,
     run_without_loop,
 )
-from xwe.core.nlp.transports import open_async_transport, open_blocking_transport
+from xwe.core.nlp.transports import open_transport
 from xwe.core.nlp.transports.port import AsyncTransport, BlockingTransport
 from xwe.errors import ClosedError, DeadlineExceededError
 
@@ -193,13 +193,7 @@ class CallDispatcher:
             if self._loop_path is None:
                 transport = self._transport
                 if isinstance(transport, str):
-                    transport = open_async_transport(
-                        transport,
-                        self._endpoint,
-                        self._api_key,
-                        connect_s=self._policy.phases.connect_s,
-                        pool_size=self._policy.max_inflight,
-                    )
+                    transport = self._open(transport, self._policy.max_inflight)
                 native = cast("AsyncTransport", transport)
                 self._opened.append(native)
                 self._loop_path = self._path(AsyncRuntime(native), self._guards)
@@ -208,22 +202,24 @@ class CallDispatcher:
     def _open_thread_path(self) -> CallPath:
         with self._guard:
             if self._thread_path is None:
-                if isinstance(self._transport, str) or not self._is_blocking:
-                    native = open_blocking_transport(
-                        BLOCKING_TRANSPORT,
-                        self._endpoint,
-                        self._api_key,
-                        connect_s=self._policy.phases.connect_s,
-                        pool_size=KEPT_CONNECTIONS,
-                    )
-                else:
-                    native = cast("BlockingTransport", self._transport)
+                transport = self._transport
+                if isinstance(transport, str) or not self._is_blocking:
+                    transport = self._open(BLOCKING_TRANSPORT, KEPT_CONNECTIONS)
+                native = cast("BlockingTransport", transport)
                 self._opened.append(native)
-                # The pool bounds what runs in it; a thread of the caller's own needs no place.
-                self._thread_path = self._path(
-                    BlockingRuntime(native), self._guards.without_admission()
-                )
+                # The pool limits what runs in it; a caller's own thread needs no admission.
+                guards = self._guards.without_admission()
+                self._thread_path = self._path(BlockingRuntime(native), guards)
             return self._thread_path
+
+    def _open(self, transport: str, pool_size: int) -> Any:
+        return open_transport(
+            transport,
+            self._endpoint,
+            self._api_key,
+            connect_s=self._policy.phases.connect_s,
+            pool_size=pool_size,
+        )
 
     def _path(self, runtime: Runtime, guards: CallGuards) -> CallPath:
         return CallPath(

@@ -30,8 +30,7 @@ def pool():
 
 def watched(max_size=0):
     requests = AsyncRequestQueue(max_size)
-    lock = threading.Lock()
-    requests._may_get, requests._may_put = Watched(lock), Watched(lock)
+    requests.not_empty, requests.not_full = Watched(requests.mutex), Watched(requests.mutex)
     return requests
 
 
@@ -87,7 +86,7 @@ def test_without_a_bound_it_is_never_full():
 def test_a_reader_that_waits_gets_the_next_item(pool):
     requests = watched()
     reading = pool.submit(requests.get)
-    requests._may_get.waits.acquire()
+    requests.not_empty.waits.acquire()
     requests.put("item")
     assert reading.result() == "item"
 
@@ -96,7 +95,7 @@ def test_a_writer_that_waits_gets_the_place_that_falls_free(pool):
     requests = watched(max_size=1)
     requests.put("first")
     writing = pool.submit(requests.put, "second")
-    requests._may_put.waits.acquire()
+    requests.not_full.waits.acquire()
     assert requests.get() == "first"
     writing.result()
     assert requests.get() == "second"
@@ -106,7 +105,7 @@ def test_closing_wakes_every_reader_that_waits(pool):
     requests = watched()
     reading = [pool.submit(requests.get) for _ in range(3)]
     for _ in reading:
-        requests._may_get.waits.acquire()
+        requests.not_empty.waits.acquire()
     requests.close()
     for reader in reading:
         with pytest.raises(ClosedError):
@@ -118,7 +117,7 @@ def test_closing_wakes_every_writer_that_waits(pool):
     requests.put("kept")
     writing = [pool.submit(requests.put, "refused") for _ in range(3)]
     for _ in writing:
-        requests._may_put.waits.acquire()
+        requests.not_full.waits.acquire()
     requests.close()
     for writer in writing:
         with pytest.raises(ClosedError):
