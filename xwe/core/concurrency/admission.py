@@ -1,6 +1,6 @@
-"""Admission: N run, Q wait, the next is refused at once, and told how long the wait would be.
+"""Admission: N calls run, Q wait, and the next is refused with an estimate of the wait.
 
-A queue without a bound turns overload into a delay for everybody; a bound turns it into a clear
+An unbounded queue turns overload into a delay for everybody; a bounded one turns it into a clear
 answer for a few.
 """
 
@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from xwe.core.concurrency.handover import loop_wake_up
 from xwe.errors import SaturatedError
 
-# How much a new measurement moves the mean time that a place is held.
+# The weight of a new measurement in the mean time that a slot is held.
 MEAN_WEIGHT = 0.1
-# Retry-After counts whole seconds, so no smaller wait can be told.
+# Retry-After counts whole seconds, so a shorter wait cannot be expressed.
 SHORTEST_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionStats:
-    """An admission at one moment; `mean_held_s` is the running mean of a place's time."""
+    """A snapshot; `mean_held_s` is the running mean of how long a slot is held, in seconds."""
 
     running: int
     waiting: int
@@ -41,12 +41,12 @@ class _Waiter:
 
 
 class Admission:
-    """Places for work, in order of arrival, for threads and for coroutines on any loop at once.
+    """Slots for work, given out in order of arrival to threads and coroutines of any loop.
 
     Args:
-        max_running: how many hold a place at the same time.
-        max_waiting: how many may wait for one.
-        name: what is limited, for the message of a refusal.
+        max_running: the number of slots.
+        max_waiting: how many callers may wait for one.
+        name: what is limited, for error messages.
         clock: seconds, monotonic.
     """
 
@@ -71,9 +71,9 @@ class Admission:
         self._waiters: deque[_Waiter] = deque()
 
     def try_enter(self) -> bool:
-        """Take a place if one is free; the fast way in. Every True needs one `leave()`.
+        """Take a slot if one is free. Every True needs one `leave()`.
 
-        None is free while somebody waits: a place that is given back passes on.
+        No slot is free while somebody waits: a slot that is given back goes to the first in line.
         """
         with self._guard:
             if self._running < self.max_running:
@@ -82,10 +82,10 @@ class Admission:
             return False
 
     async def enter(self) -> None:
-        """Take a place, waiting for it in turn.
+        """Take a slot, waiting in line for it.
 
         Raises:
-            SaturatedError: as many wait already as may; `retry_after_s` estimates the wait.
+            SaturatedError: `max_waiting` callers wait already; `retry_after_s` estimates the wait.
         """
         wake, granted = loop_wake_up()
         waiter = self._queue_up(wake)
@@ -101,7 +101,7 @@ class Admission:
         """The same for a thread.
 
         Raises:
-            SaturatedError: as above, or no place within `timeout_s` seconds.
+            SaturatedError: as above, or no slot came free within `timeout_s` seconds.
         """
         granted = threading.Lock()
         granted.acquire()
@@ -123,7 +123,7 @@ class Admission:
             )
 
     def leave(self, held_s: float | None = None) -> None:
-        """Give a place back, to the one who has waited longest.
+        """Give a slot back, to whoever has waited longest.
 
         Args:
             held_s: how long it was held, in seconds; feeds the estimate.
@@ -140,14 +140,14 @@ class Admission:
             if not self._waiters:
                 self._running -= 1
                 return True
-            waiter = self._waiters.popleft()  # the place passes on: it is never free in between
+            waiter = self._waiters.popleft()  # handed over: the slot is never free in between
             waiter.granted = True
-        # The place of a waiter whose loop has ended goes to the next one.
+        # If the waiter's loop has ended, the slot goes to the next one.
         return waiter.wake() is not False or not self._take_back(waiter)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """A place for the length of an `async with`."""
+        """A slot for the duration of an `async with`."""
         if not self.try_enter():
             await self.enter()
         entered = self._clock()
@@ -158,7 +158,7 @@ class Admission:
 
     @contextmanager
     def place_blocking(self, timeout_s: float | None = None) -> Iterator[None]:
-        """A place for the length of a `with`."""
+        """A slot for the duration of a `with`."""
         if not self.try_enter():
             self.enter_blocking(timeout_s)
         entered = self._clock()
@@ -168,12 +168,12 @@ class Admission:
             self.leave(self._clock() - entered)
 
     def estimate_wait_s(self) -> float:
-        """How long a newcomer would wait now, in seconds; at least SHORTEST_RETRY_S."""
+        """How long a new caller would wait, in seconds; at least SHORTEST_RETRY_S."""
         ahead = len(self._waiters) + 1
         return max(SHORTEST_RETRY_S, self._mean_held_s * ahead / self.max_running)
 
     def stats(self) -> AdmissionStats:
-        """The admission at this moment."""
+        """A snapshot."""
         with self._guard:
             return AdmissionStats(
                 running=self._running,
@@ -185,7 +185,7 @@ class Admission:
             )
 
     def _queue_up(self, wake: Callable[[], object]) -> _Waiter | None:
-        """A waiter in the queue, or None when a place was free after all."""
+        """A waiter in line, or None if a slot came free in the meantime."""
         with self._guard:
             if self._running < self.max_running:
                 self._running += 1
@@ -202,12 +202,12 @@ class Admission:
             return waiter
 
     def _give_up(self, waiter: _Waiter) -> None:
-        """Leave the queue; a place granted in the meantime goes to the next one."""
+        """Leave the line; a slot granted in the meantime goes to the next waiter."""
         if self._take_back(waiter):
             self.leave()
 
     def _take_back(self, waiter: _Waiter) -> bool:
-        """Whether a place was granted; to one caller only, for a place passes on only once."""
+        """Whether a slot had been granted; True for one caller only, so it is passed on once."""
         with self._guard:
             granted, waiter.granted = waiter.granted, False
             if not granted and waiter in self._waiters:

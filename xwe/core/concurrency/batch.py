@@ -1,4 +1,4 @@
-"""Many small requests as batches: a list at once, or one by one as they come."""
+"""Many small requests in batches: a whole list, or one by one as they come."""
 
 import asyncio
 import contextlib
@@ -19,32 +19,31 @@ from xwe.errors import ClosedError
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Each loop lets no more calls into the pool than may run, so its queue only fills with what was
-# abandoned behind functions that hang; then a refusal is better than growth without bound.
+# A loop submits no more calls than may run, so the pool's queue only fills with calls abandoned
+# behind functions that hang; then a refusal is better than unbounded growth.
 POOL_QUEUE_SIZE = 1000
 
 
 class AsyncBatchProcessor(Generic[T, R]):
-    """Calls a function for many items, from whichever loop is running.
+    """Calls a function for many items, from any loop.
 
-    Two ways in, each with its own contract for `process_func`:
+    There are two ways to use it, each with its own contract for `process_func`:
 
     - `process_batch(items)` calls `process_func(item)` for each item;
     - `add_request(item)` collects items until there are `batch_size` of them or the oldest has
-      waited for `timeout` seconds, and calls `process_func(items)` with the list. It returns a
-      list of as many results in the same order; an exception in the list fails that request
-      alone.
+      waited for `timeout` seconds, then calls `process_func(items)` with the list. That returns a
+      list of as many results in the same order; an exception in it fails that request alone.
 
     An `async def` function is awaited on the caller's loop; a synchronous one runs in the
-    processor's own threads. Also an async context manager, which closes at its end.
+    processor's own threads. The processor is also an async context manager.
 
     Args:
         process_func: as above.
-        batch_size: items a batch at most.
+        batch_size: the most items in a batch.
         timeout: how long the first item of a batch waits for others, in seconds.
-        max_concurrent_batches: batches of `add_request` that run at once, for each loop.
-        max_workers: items of `process_batch` in work at once, for each loop and over all of its
-            calls; and the number of threads for a synchronous function, over all loops.
+        max_concurrent_batches: batches of `add_request` that run at once, per loop.
+        max_workers: items of `process_batch` processed at once, per loop, over all its calls; also
+            the number of threads for a synchronous function, over all loops.
     """
 
     def __init__(
@@ -74,13 +73,13 @@ class AsyncBatchProcessor(Generic[T, R]):
     async def process_batch(
         self, items: Iterable[T], *, return_exceptions: bool = True
     ) -> list[R | BaseException]:
-        """The results of `process_func(item)` in the items' order, `max_workers` at once.
+        """The results of `process_func(item)` in the items' order, `max_workers` at a time.
 
-        An item that fails leaves its exception in its place, so nothing is lost and no item hurts
-        another: look for `isinstance(result, BaseException)`. With `return_exceptions=False` the
-        first error ends the batch and is raised. Items may be any iterable and are read as places
-        fall free. Cancelling cancels the items under way (a synchronous function runs on to its
-        end in its thread) and starts no more.
+        An item that fails leaves its exception in its place: check for
+        `isinstance(result, BaseException)`. With `return_exceptions=False` the first error ends
+        the batch and is raised. Items may be any iterable, read as running ones end. Cancelling
+        cancels the items in progress (a synchronous function runs to its end in its thread) and
+        starts no more.
 
         Raises:
             ClosedError: after `close()`.
@@ -88,7 +87,7 @@ class AsyncBatchProcessor(Generic[T, R]):
         collector = self._collector()
 
         async def process(item: T) -> R:
-            async with collector.places:
+            async with collector.slots:
                 result: R = await self._process(item)
                 return result
 
@@ -109,17 +108,16 @@ class AsyncBatchProcessor(Generic[T, R]):
         return self._collector().add(item)
 
     async def flush(self) -> None:
-        """Send off what has been collected on this loop, and wait until all of it is settled.
+        """Process what this loop has collected, and wait until all of it is done.
 
-        Raises nothing of a batch's own: its futures bring its errors.
+        Errors of a batch are left to its futures.
         """
         await self._collector_of_loop().flush()
 
     async def close(self) -> None:
-        """Take nothing more in, settle what this loop has under way, and end the threads.
+        """Accept nothing more, finish what this loop has begun, and end the threads. Idempotent.
 
         Requests that another loop has collected but not started fail with ClosedError.
-        Idempotent.
         """
         with self._guard:
             self._closed = True
@@ -174,11 +172,11 @@ class _Request(Generic[T, R]):
     number: int
     item: T
     future: asyncio.Future[R]
-    ripe_at: float  # loop time
+    due_at: float  # loop time
 
 
 class _Collector(Generic[T, R]):
-    """What a processor has to do on one loop; every method runs there, so nothing is locked."""
+    """A processor's work on one loop; every method runs there, so no locks are needed."""
 
     def __init__(
         self,
@@ -187,14 +185,14 @@ class _Collector(Generic[T, R]):
         limits: _Limits,
         context: contextvars.Context,
     ) -> None:
-        self.places = asyncio.Semaphore(limits.max_workers)
+        self.slots = asyncio.Semaphore(limits.max_workers)
         self._loop = loop
         self._process = process
         self._limits = limits
         self._context = context
         self._waiting: deque[_Request[T, R]] = deque()
         self._last_number = 0
-        self._due_number = 0  # up to this request, a batch leaves without waiting to be full
+        self._due_number = 0  # up to this request, batches are sent off even if not full
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._batches: set[asyncio.Task[Any]] = set()
@@ -203,8 +201,8 @@ class _Collector(Generic[T, R]):
     def add(self, item: T) -> asyncio.Future[R]:
         future: asyncio.Future[R] = self._loop.create_future()
         self._last_number += 1
-        ripe_at = self._loop.time() + self._limits.timeout_s
-        self._waiting.append(_Request(self._last_number, item, future, ripe_at))
+        due_at = self._loop.time() + self._limits.timeout_s
+        self._waiting.append(_Request(self._last_number, item, future, due_at))
         self._send_off()
         return future
 
@@ -216,7 +214,7 @@ class _Collector(Generic[T, R]):
 
     @contextlib.contextmanager
     def visit(self) -> Iterator[None]:
-        """For the length of a call that `close` has to wait for."""
+        """The duration of a call that `close` waits for."""
         ended = self._loop.create_future()
         self._visits.add(ended)
         try:
@@ -226,12 +224,12 @@ class _Collector(Generic[T, R]):
             ended.set_result(None)
 
     async def left(self) -> None:
-        """Wait for those who visit now."""
+        """Wait for the calls of `visit` to end."""
         if self._visits:
             await asyncio.wait(self._visits)
 
     def refuse(self) -> None:
-        """Fail what has not been sent off."""
+        """Fail the requests that have not been sent off."""
         while self._waiting:
             future = self._waiting.popleft().future
             if not future.done():
@@ -243,7 +241,7 @@ class _Collector(Generic[T, R]):
         self._send_off()
 
     def _send_off(self) -> None:
-        """Start the batches that are full or due, as far as there is room for them."""
+        """Start the batches that are full or due, up to the limit."""
         while len(self._batches) < self._limits.max_batches and self._has_batch():
             requests = self._take()
             if requests:
@@ -260,7 +258,7 @@ class _Collector(Generic[T, R]):
         requests: list[_Request[T, R]] = []
         while self._waiting and len(requests) < self._limits.batch_size:
             request = self._waiting.popleft()
-            if not request.future.done():  # else: cancelled, nobody wants it
+            if not request.future.done():  # otherwise it was cancelled
                 requests.append(request)
         return requests
 
@@ -277,19 +275,19 @@ class _Collector(Generic[T, R]):
         self._send_off()
 
     def _set_timer(self) -> None:
-        """One timer, for the request at the head, and none when that only waits for room."""
+        """One timer, for the first request; none when that is due and waits for a free slot."""
         head = self._waiting[0] if self._waiting else None
-        ripe_at = head.ripe_at if head is not None and head.number > self._due_number else None
-        if ripe_at == self._timer_at:
+        due_at = head.due_at if head is not None and head.number > self._due_number else None
+        if due_at == self._timer_at:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = ripe_at
-        self._timer = None if ripe_at is None else self._loop.call_at(ripe_at, self._mark_due)
+        self._timer_at = due_at
+        self._timer = None if due_at is None else self._loop.call_at(due_at, self._mark_due)
 
 
 def _outcomes(task: asyncio.Task[Any], count: int) -> Sequence[Any]:
-    """A result or an exception for each of a batch's requests."""
+    """A result or an exception for each request of a batch."""
     if task.cancelled():
         return [asyncio.CancelledError()] * count
     error = task.exception()
@@ -309,11 +307,11 @@ def _outcomes(task: asyncio.Task[Any], count: int) -> Sequence[Any]:
 
 
 def _resolve(future: asyncio.Future[R], outcome: Any) -> None:
-    if future.done():  # cancelled meanwhile
+    if future.done():  # cancelled in the meantime
         return
     if isinstance(outcome, asyncio.CancelledError):
         future.cancel()
-    elif isinstance(outcome, StopIteration):  # no future takes one
+    elif isinstance(outcome, StopIteration):  # a future cannot hold one
         future.set_exception(RuntimeError("process_func answered with a StopIteration"))
     elif isinstance(outcome, BaseException):
         future.set_exception(outcome)

@@ -1,8 +1,8 @@
 """The bridge: synchronous code calls asynchronous code and waits for it in its own thread.
 
-Everything runs on the one resident loop, so that locks, queues and pooled connections of one call
-are good for the next. With LLM_ASYNC_ENABLED=false nothing does: each call runs in the calling
-thread, as slow and as simple as the code that it replaced.
+Everything runs on the one resident loop, so locks, queues and pooled connections can be shared by
+all calls. With LLM_ASYNC_ENABLED=false each call runs in the calling thread instead, as slow and as
+simple as the code it replaced.
 """
 
 import asyncio
@@ -32,13 +32,14 @@ _UNSET = object()
 def run_async_in_sync(awaitable: Awaitable[T], timeout_s: float | None = None) -> T:
     """Run a coroutine on the resident loop and wait for its result in this thread.
 
-    Works with no loop, inside a running one (a notebook: its cell waits, the coroutine runs on the
-    resident loop), from a pool's thread and inside a Flask view. Context variables go along.
+    Works without a loop, inside a running one (a notebook: the cell waits, the coroutine runs on
+    the resident loop), from a pool's thread and inside a Flask view. Context variables are carried
+    over.
 
     Args:
-        awaitable: usually a coroutine. A future or task that belongs to another loop cannot be
-            awaited from here and raises RuntimeError, as asyncio does.
-        timeout_s: cancels the coroutine after so many seconds.
+        awaitable: usually a coroutine. A future or task of another loop raises RuntimeError, as
+            in asyncio.
+        timeout_s: cancels the coroutine after this many seconds.
 
     Raises:
         LoopDeadlockError: (a RuntimeError) on the resident loop's own thread.
@@ -56,7 +57,7 @@ def _run(coro: Coroutine[Any, Any, T], timeout_s: float | None, context: context
 
 
 async def await_on_resident(coro: Coroutine[Any, Any, T]) -> T:
-    """Run `coro` on the resident loop and await it from whichever loop the caller is on.
+    """Run `coro` on the resident loop and await it from any loop.
 
     Cancelling the caller cancels `coro`.
     """
@@ -67,7 +68,7 @@ async def await_on_resident(coro: Coroutine[Any, Any, T]) -> T:
 
 
 def _made_synchronous(result: Any, timeout_s: float | None) -> Any:
-    """What a view returned, made synchronous: the one path of `async_route` and `AsyncBridge`."""
+    """Make what a view returned synchronous, for both `async_route` and `AsyncBridge`."""
     if not asyncio.iscoroutine(result):
         if isinstance(result, AsyncIterator):
             return iterate_in_sync(result)
@@ -79,7 +80,7 @@ def _made_synchronous(result: Any, timeout_s: float | None) -> Any:
 
 
 def _run_in_context(coro: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
-    """Run `coro` in a copy of the context, and take over what it set, as a plain call would."""
+    """Run `coro` in a copy of the context and take over what it set, as a plain call would."""
     context = contextvars.copy_context()
     try:
         return _run(coro, timeout_s, context)
@@ -92,8 +93,8 @@ def _run_in_context(coro: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
 def async_route(view: Callable[P, Any]) -> Callable[P, Any]:
     """Turn an `async def` view into one that a WSGI server can call.
 
-    `request`, `g`, `session` and `url_for` work inside. No loop is made per request: the view runs
-    on the resident one. An async generator becomes a streamed response; it still sees `request`,
+    `request`, `g`, `session` and `url_for` work inside. The view runs on the resident loop; none
+    is made per request. An async generator becomes a streamed response; it still sees `request`
     but runs after the teardown functions, as Flask's own streams do. ::
 
         @app.post("/api/chat")
@@ -101,7 +102,7 @@ def async_route(view: Callable[P, Any]) -> Callable[P, Any]:
         async def chat():
             return {"response": await client.chat_async(request.json["message"])}
 
-    In an app with a bridge the view counts among those that it limits.
+    In an app with an `AsyncBridge`, its limits apply to the view.
     """
 
     @wraps(view)
@@ -115,7 +116,7 @@ def async_route(view: Callable[P, Any]) -> Callable[P, Any]:
 
 
 class FlaskLike(Protocol):
-    """What the bridge needs of an application; Flask's own shape, so that it is not imported."""
+    """What the bridge needs of an application: Flask's shape, so that Flask is not imported."""
 
     extensions: dict[str, Any]
     error_handler_spec: Any
@@ -133,18 +134,18 @@ class FlaskLike(Protocol):
 class AsyncBridge:
     """Runs every `async def` view of an existing Flask app on the resident loop.
 
-    One line, `AsyncBridge(app)`, does it: the views, `before_request` functions and error handlers
-    are not edited. Overload is answered with 503 and Retry-After, a missed deadline with 504, both
-    as `{"error": {…}}`; an app's own handlers for `SaturatedError` and `DeadlineExceededError` win.
+    One line, `AsyncBridge(app)`, is enough: views, `before_request` functions and error handlers
+    stay as they are. Overload is answered with 503 and Retry-After, a missed deadline with 504,
+    both as `{"error": {…}}`, unless the app has its own handlers for `SaturatedError` and
+    `DeadlineExceededError`.
 
     Args:
         app: a Flask application, or None with `init_app` later.
-        max_running: how many async views run at once, those under `async_route` included; None for
-            as many as the server has threads. The functions before and after a view take no place:
+        max_running: how many async views run at once, including those under `async_route`; None
+            for as many as the server has threads. Functions before and after a view do not count:
             what has begun is finished.
-        max_waiting: how many may wait for a place when `max_running` is set.
-        timeout_s: the deadline of a view, in seconds, the wait for a place included; None for
-            none.
+        max_waiting: how many may wait when `max_running` is set.
+        timeout_s: the deadline of a view in seconds, including the wait; None for none.
     """
 
     def __init__(
@@ -175,7 +176,7 @@ class AsyncBridge:
         app.extensions["xwe-bridge"] = self
 
     def async_to_sync(self, func: Callable[P, Any]) -> Callable[P, Any]:
-        """The synchronous form of an `async def` function, as Flask asks for it."""
+        """The synchronous form of an `async def` function, in the form that Flask expects."""
 
         def synchronous(*args: P.args, **kwargs: P.kwargs) -> Any:
             if _dispatching.get() is self:
@@ -185,10 +186,10 @@ class AsyncBridge:
         return synchronous
 
     def answer_view(self, result: Any) -> Any:
-        """What a view returned, made synchronous within the limits."""
+        """Make what a view returned synchronous, within the limits."""
         if not inspect.isawaitable(result):
             return _made_synchronous(result, None)
-        # Whatever the view calls in turn belongs to it, and needs no place of its own.
+        # What the view calls belongs to it and is not admitted again.
         token = _dispatching.set(None)
         try:
             if self._admission is None:
@@ -223,12 +224,12 @@ class AsyncBridge:
         return dispatch_request
 
     def stats(self) -> AdmissionStats | None:
-        """The views that run and wait; None without `max_running`."""
+        """How many views run and wait; None without `max_running`."""
         return self._admission.stats() if self._admission is not None else None
 
 
-# Whose view is called. It tells a view from the functions around it: Flask asks for the
-# synchronous form of both alike, and `async_route` stands before either.
+# The bridge whose view is being called. It tells a view from the functions around it, since Flask
+# asks for the synchronous form of both, and `async_route` may wrap either.
 _dispatching: contextvars.ContextVar[AsyncBridge | None] = contextvars.ContextVar(
     "xwe_dispatching", default=None
 )

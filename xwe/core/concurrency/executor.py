@@ -1,4 +1,4 @@
-"""A thread pool that refuses instead of growing, and the way into it from a coroutine."""
+"""A thread pool that refuses work instead of growing, and how a coroutine uses it."""
 
 import asyncio
 import contextvars
@@ -18,9 +18,9 @@ from xwe.errors import ClosedError, LoopDeadlockError, SaturatedError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# How much a new measurement moves the mean time of a task, from which waits are estimated.
+# The weight of a new measurement in the mean time of a task, from which waits are estimated.
 MEAN_WEIGHT = 0.2
-# A pool whose tasks wait for it is nested; more levels than this is a recursion, not a design.
+# A pool whose tasks wait for it is nested; more levels than this are a runaway recursion.
 MAX_NESTING = 8
 
 
@@ -34,9 +34,8 @@ class _Occupancy:
         self.lasts = True
 
 
-# The tasks inside which the current code runs. It travels with the context, so that it is also
-# seen on the loop, in a coroutine that such a task waits for. What a task leaves behind running
-# inherits it too, hence `lasts`.
+# The tasks inside which the current code runs. It travels with the context, so a coroutine that
+# such a task waits for sees it on the loop. So does work that outlives the task, hence `lasts`.
 _occupied: contextvars.ContextVar[tuple[_Occupancy, ...]] = contextvars.ContextVar(
     "xwe_occupied_pools", default=()
 )
@@ -44,14 +43,14 @@ _occupied: contextvars.ContextVar[tuple[_Occupancy, ...]] = contextvars.ContextV
 
 @dataclass(frozen=True, slots=True)
 class ExecutorStats:
-    """A pool at one moment.
+    """A snapshot of a pool.
 
     Attributes:
         max_workers: threads at most.
-        threads: threads by now.
+        threads: threads so far.
         running: tasks in a thread.
         waiting: tasks in the queue.
-        queue_size: places in the queue.
+        queue_size: tasks that may wait.
         refused: tasks refused since the start.
         mean_task_s: the running mean of a task's time, in seconds.
     """
@@ -68,9 +67,9 @@ class ExecutorStats:
 class BoundedThreadPoolExecutor(ThreadPoolExecutor):
     """At most `max_workers` tasks run and `queue_size` wait; the next is refused at once.
 
-    Context variables of the submitter are seen by the task. A task may submit to its own pool and
-    wait for the result without a deadlock, even in a pool of one: such nested tasks run in a pool
-    of the same size behind this one, while the threads in front wait.
+    A task sees the submitter's context variables. A task may submit to its own pool and wait for
+    the result without a deadlock, even in a pool of one: such nested tasks run in a second pool of
+    the same size, while the threads of this one wait.
 
     Args:
         max_workers: threads, made as needed.
@@ -99,7 +98,7 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
         self._behind: BoundedThreadPoolExecutor | None = None
 
     def begin_again_after_fork(self) -> None:
-        """In the child of a fork, where no thread of the pool is left: be as new."""
+        """In a forked child, where none of the threads exist: start over."""
         was_shut_down = self._shutdown
         self._begin()
         self._shutdown = was_shut_down
@@ -119,7 +118,7 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
         context = contextvars.copy_context()
         try:
             future = super().submit(context.run, self._perform, fn, args, kwargs)
-        except RuntimeError as error:  # shut down meanwhile, or the interpreter ends
+        except RuntimeError as error:  # shut down just now, or the interpreter exits
             self._leave_place()
             raise ClosedError(f"The thread pool has been shut down ({error}).") from None
         future.add_done_callback(self._leave_place_unused)
@@ -129,8 +128,8 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
         if self._shutdown:
             raise ClosedError("The thread pool has been shut down.")
         with self._guard:
-            # A cancelled task leaves its place at once but stays in the queue until a thread
-            # passes it, so the queue itself is looked at too: neither grows without bound.
+            # A cancelled task stops counting immediately but stays in the queue until a thread
+            # skips it, so the queue is checked too: neither grows without bound.
             if (
                 self._pending >= self.max_workers + self.queue_size
                 or self._work_queue.qsize() >= self.max_workers + self.queue_size
@@ -149,7 +148,7 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
             self._pending -= 1
 
     def _leave_place_unused(self, future: Future[Any]) -> None:
-        if future.cancelled():  # before it began: a task that ran has left its place itself
+        if future.cancelled():  # before it began: a task that ran has done this itself
             self._leave_place()
 
     def _perform(self, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
@@ -161,14 +160,14 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
         try:
             return fn(*args, **kwargs)
         except StopIteration as stop:
-            # A StopIteration that crosses a future hangs whoever awaits it (as in PEP 479).
+            # A StopIteration that crosses a future would hang its awaiter (see PEP 479).
             raise RuntimeError("The task raised StopIteration.") from stop
         finally:
             occupancy.lasts = False
             taken_s = time.monotonic() - started
             with self._guard:
                 self._running -= 1
-                # Not when the future is done: whoever has its result must find the place free.
+                # Before the future is done: whoever gets its result must find the slot free.
                 self._pending -= 1
                 mean = self._mean_task_s
                 self._mean_task_s = mean + (taken_s - mean) * MEAN_WEIGHT if mean else taken_s
@@ -186,7 +185,7 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
             return self._behind
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
-        """As in the standard library, the pools behind this one included."""
+        """As in the standard library, nested pools included."""
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
         with self._guard:
             behind = self._behind
@@ -194,7 +193,7 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
             behind.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def stats(self) -> ExecutorStats:
-        """The pool at this moment."""
+        """A snapshot."""
         with self._guard:
             return ExecutorStats(
                 max_workers=self.max_workers,
@@ -207,7 +206,7 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
             )
 
 
-# Weakly: a pool that nobody uses any more ends its threads by itself.
+# Weak references: the threads of a pool that nobody uses end on their own.
 _pools: "weakref.WeakSet[BoundedThreadPoolExecutor]" = weakref.WeakSet()
 
 
@@ -220,9 +219,9 @@ class _Global:
 
 
 def get_global_executor() -> BoundedThreadPoolExecutor:
-    """The pool that everything shares which was not given one of its own.
+    """The pool shared by everything that was given none.
 
-    Made at the first use, with LLM_ASYNC_WORKERS threads and LLM_ASYNC_QUEUE_SIZE places.
+    Made at the first use, with LLM_ASYNC_WORKERS threads and LLM_ASYNC_QUEUE_SIZE queue slots.
     """
     with _Global.guard:
         if _Global.executor is None:
@@ -243,7 +242,7 @@ def cleanup_global_executor() -> None:
 
 
 def _begin_again_after_fork() -> None:
-    _Global.guard = threading.Lock()  # another thread may have held it when the process forked
+    _Global.guard = threading.Lock()  # another thread may have held it during the fork
     for pool in _pools:
         pool.begin_again_after_fork()
 
@@ -260,8 +259,8 @@ async def offload(
 ) -> T:
     """Run a blocking function in a pool and await its result; the loop stays free.
 
-    Context variables are seen by the function. Cancelling releases the caller at once; a function
-    that already runs goes on to its end, and keeps its place in the pool until then.
+    The function sees the context variables. Cancelling releases the caller immediately; a function
+    that is already running goes on and occupies its thread until it ends.
 
     Args:
         func: the blocking function.
@@ -280,7 +279,7 @@ async def offload(
         task = asyncio.current_task()
         if not work.cancelled() or (task is not None and task.cancelling()):
             raise
-        # It was not the caller who was cancelled, but the work that waited in the pool's queue.
+        # It was not the caller that was cancelled but the work, still in the pool's queue.
         raise ClosedError("The thread pool was shut down meanwhile.") from None
 
 

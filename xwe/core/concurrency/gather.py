@@ -1,4 +1,4 @@
-"""Many awaitables, a few at a time."""
+"""Run many awaitables, a few at a time."""
 
 import asyncio
 import inspect
@@ -37,21 +37,21 @@ async def gather_with_limit(
     limit: int = 10,
     return_exceptions: bool = True,  # noqa: FBT001, FBT002 - asyncio.gather's own switch
 ) -> list[T | BaseException] | list[T]:
-    """The results of `coros` in their order, with at most `limit` of them running at once.
+    """The results of `coros` in order, with at most `limit` of them running at once.
 
-    Each awaitable runs in a task and a copy of the context of its own, so neighbours share
-    nothing. `coros` may be any iterable and is read only as places fall free: a generator of
-    100,000 coroutines never has more than `limit` of them alive.
+    Each awaitable runs in its own task and its own copy of the context. `coros` may be any
+    iterable and is read only as running ones end: a generator of 100,000 coroutines never has
+    more than `limit` of them alive.
 
-    By default an awaitable that fails (or is cancelled) leaves its exception in its place and
-    takes nobody down. With `return_exceptions=False` the first error is raised, after the
-    running ones were cancelled and have ended. Cancelling the gathering does the same. What was
-    not started by then never is: its coroutines are closed, and a generator is closed itself.
+    By default an awaitable that fails or is cancelled leaves its exception in its place and
+    affects no other. With `return_exceptions=False` the first error is raised once the running
+    ones have been cancelled and have ended. Cancelling the call does the same. What has not
+    started by then never does: remaining coroutines are closed, and so is a generator.
 
     Raises:
         ValueError: `limit` is below 1.
-        Exception: the first error of an awaitable, with `return_exceptions=False`; or an error
-            of the iterable itself, or a `TypeError` for an item that cannot be awaited.
+        Exception: the first error of an awaitable, with `return_exceptions=False`; an error of
+            the iterable itself; or a `TypeError` for an item that cannot be awaited.
     """
     if limit < 1:
         raise ValueError(f"limit={limit} lets nothing run: it must be at least 1")
@@ -60,7 +60,7 @@ async def gather_with_limit(
 
 
 class _Gathering(Generic[T]):
-    """One call's state; every method runs on the loop that the call was made on."""
+    """The state of one call; every method runs on the caller's loop."""
 
     def __init__(self, coros: Iterable[Awaitable[T]], limit: int, *, keep_errors: bool) -> None:
         self._source = iter(coros)
@@ -74,18 +74,18 @@ class _Gathering(Generic[T]):
         self._running: set[asyncio.Future[T]] = set()
 
     async def run(self) -> list[T | BaseException]:
-        """Start, refill and wait; nothing is left running on any way out."""
+        """Start, refill and wait; nothing is left running, however it ends."""
         self._fill()
         try:
             await self._ended
         finally:
-            await self._abandon()  # finds nothing to do when everything has ended by itself
+            await self._abandon()  # a no-op when everything has ended
         if self._error is not None:
             raise self._error
         return self._results
 
     def _fill(self) -> None:
-        """Start what there is room for."""
+        """Start as many as the limit allows."""
         try:
             while self._open and self._unsettled < self._limit:
                 try:
@@ -94,7 +94,7 @@ class _Gathering(Generic[T]):
                     self._open = False
                 else:
                     self._start(awaitable)
-        except Exception as error:  # noqa: BLE001 - the caller gets it: here only the loop would
+        except Exception as error:  # noqa: BLE001 - the caller must get it, not the loop
             self._stop(error)
         if not self._unsettled and not self._ended.done():
             self._ended.set_result(None)
@@ -120,14 +120,14 @@ class _Gathering(Generic[T]):
         self._fill()
 
     def _stop(self, error: BaseException) -> None:
-        """The first error ends the gathering; later ones come from the stopping itself."""
+        """The first error ends the call; later ones come from cancelling."""
         self._open = False
         if self._error is None and not self._ended.done():
             self._error = error
             self._ended.set_result(None)
 
     async def _abandon(self) -> None:
-        """Cancel what runs, see it end, and close what was never started."""
+        """Cancel what runs, wait for its end, and close what never started."""
         self._open = False
         for task in self._running:
             task.cancel()
@@ -143,11 +143,11 @@ class _Gathering(Generic[T]):
 
 
 def _close_unstarted(source: Any) -> None:
-    """Close the coroutines that exist already; a lazy source makes no more of them."""
+    """Close the coroutines that exist already; a lazy source must not make more."""
     if inspect.isgenerator(source):
         source.close()
         return
-    # Only what holds its items already can tell how many are left; reading on in `map` or in an
+    # Only a source that holds its items knows how many are left; reading on in `map` or in an
     # endless iterator would make coroutines just to close them.
     for _ in range(operator.length_hint(source)):
         awaitable = next(source, None)

@@ -1,7 +1,7 @@
-"""A coroutine that a thread hands to the loop, and the way of its outcome back.
+"""How a thread hands a coroutine to the loop, and how the outcome gets back.
 
-Whoever takes a call out of the set of those that are waited for may answer it, and nobody else:
-the coroutine's end, a waiter that gives up and the closing of the loop may meet at one instant.
+Only the one that removes a call from the set of pending calls may answer it: the end of the
+coroutine, a waiter that gives up and the closing of the loop can coincide.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 
 class LoopCall(ABC, Generic[T]):
-    """A coroutine on its way to the loop and its outcome on the way back."""
+    """A coroutine handed to the loop, and where its outcome goes."""
 
     __slots__ = ("_abandoned", "_context", "_coro", "_waited_for", "task")
 
-    # Whether a thread sits and waits for the outcome.
+    # Whether a thread is blocked until the outcome.
     blocks: ClassVar[bool] = True
 
     _waited_for: "set[LoopCall[Any]]"
@@ -33,30 +33,30 @@ class LoopCall(ABC, Generic[T]):
         self._abandoned = False
 
     def start(self, loop: asyncio.AbstractEventLoop, waited_for: "set[LoopCall[Any]]") -> None:
-        """Begin, as one of those that are `waited_for`; on the loop's thread."""
+        """Begin, and join the pending calls `waited_for`; on the loop's thread."""
         if self._abandoned:
             self._coro.close()
             return
         try:
             task = loop.create_task(self._coro, context=self._context)
-        except Exception as error:  # noqa: BLE001 - not a coroutine; whatever it is, it is the caller's
+        except Exception as error:  # noqa: BLE001 - not a coroutine; the caller gets the error, whatever it is
             self.fail(error)
             return
         self._waited_for = waited_for
         waited_for.add(self)
         self.task = task
-        # A callback, not a coroutine around this one: it also runs for a task that was cancelled
-        # before its first step. Its context is the call's: this turn may be another caller's.
+        # A callback, not a wrapping coroutine: it also runs for a task that is cancelled before its
+        # first step. In the call's context, since the current one may be another caller's.
         task.add_done_callback(self._end, context=self._context)
 
     def turn_away(self, error: BaseException) -> None:
-        """Answer with `error` instead of beginning; on any thread."""
+        """Answer with `error` instead of beginning; from any thread."""
         self._coro.close()
         if not self._abandoned:
             self.fail(error)
 
     def abandon(self) -> None:
-        """Drop the outcome: nobody waits any more. `cancel` has to follow on the loop's thread."""
+        """Drop the outcome, since nobody waits; `cancel` must follow on the loop's thread."""
         self._abandoned = True
 
     def cancel(self) -> None:
@@ -65,8 +65,8 @@ class LoopCall(ABC, Generic[T]):
             self.task.cancel()
 
     def _end(self, task: asyncio.Task[T]) -> None:
-        self.task = None  # an error's traceback leads to this call: do not keep the circle
-        # Asked for even when nobody waits, or asyncio would log it as never retrieved.
+        self.task = None  # an error's traceback leads to this call: break the cycle
+        # Retrieved even when nobody waits, or asyncio would log that it never was.
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         try:
             self._waited_for.remove(self)
@@ -79,7 +79,7 @@ class LoopCall(ABC, Generic[T]):
 
     @abstractmethod
     def deliver(self, result: T) -> None:
-        """Answer; only for whoever took the call out of the set."""
+        """Answer; only after removing the call from the set."""
 
     @abstractmethod
     def fail(self, error: BaseException) -> None:
@@ -87,10 +87,10 @@ class LoopCall(ABC, Generic[T]):
 
 
 class WaitedCall(LoopCall[T]):
-    """A call that a thread sits and waits for.
+    """A call that a thread is blocked on.
 
-    A bare lock wakes it: a `concurrent.futures.Future` brings a condition and two more allocations
-    for the same wake-up, and this runs once a request.
+    A bare lock wakes it: a `concurrent.futures.Future` would add a condition and two allocations
+    to something that runs once per request.
     """
 
     __slots__ = ("_done", "_error", "_result")
@@ -98,7 +98,7 @@ class WaitedCall(LoopCall[T]):
     _result: T
 
     def __init__(self, coro: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
-        # Not through super(): that alone would cost more than all of this.
+        # Not through super(), which would cost more than all of this.
         self._coro = coro
         self._context = context
         self.task = None
@@ -164,7 +164,7 @@ class SubmittedCall(LoopCall[T]):
             future.set_exception(error)
 
     def _take_future(self) -> Future[T] | None:
-        # Its callbacks lead to this call: do not keep the circle.
+        # Its callbacks lead to this call: break the cycle.
         future, self._future = self._future, None
         return future if future is not None and future.set_running_or_notify_cancel() else None
 

@@ -1,9 +1,9 @@
-"""An iterator read from the other side.
+"""Iterators read across the boundary between threads and loops.
 
-An asynchronous one from a thread or from another loop, a blocking one from a coroutine.
+An asynchronous iterator is read from a thread or another loop, a blocking one from a coroutine.
 
-The iterator runs where it is native, a pump fills a mailbox, and the reader drains it. A reader
-that leaves ends the pump, and the pump closes the iterator: nothing goes on for nobody.
+The iterator runs where it belongs, a pump fills a mailbox, and the reader drains it. A reader that
+leaves ends the pump, and the pump closes the iterator: nothing keeps running without a reader.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ log = logging.getLogger("xwe.loop")
 
 T = TypeVar("T")
 
-# A reader that leaves waits this long for the iterator's own clean-up, then goes on without. It is
-# also the way out when the garbage collector came by in a place that the loop waits for.
+# How long a reader that leaves waits for the iterator's clean-up. It is also the way out when the
+# garbage collector closed the reader in a thread that the loop waits for.
 CLOSE_WITHIN_S = 5.0
 
 
 class _PumpCall(LoopCall[None]):
-    """However a pump ends, also when the loop is closed under it, its reader hears of it."""
+    """Ends the mailbox however the pump ends, also when the loop is closed."""
 
     __slots__ = ("_mailbox",)
 
@@ -52,7 +52,7 @@ class _PumpCall(LoopCall[None]):
 
 
 class _LoopPump(Generic[T]):
-    """Moves an asynchronous iterator's items into a mailbox, on a loop thread."""
+    """Moves the items of an asynchronous iterator into a mailbox, on a loop thread."""
 
     def __init__(self, source: AsyncIterator[T]) -> None:
         self.mailbox: Mailbox[T] = Mailbox()
@@ -61,7 +61,7 @@ class _LoopPump(Generic[T]):
         self._begun = self._moving = self._finished = False
 
     def start(self, thread: LoopThread, context: contextvars.Context) -> None:
-        """Begin to move items."""
+        """Start moving items."""
         self._begun = self._moving = True
         thread.start(_PumpCall(self._move_all(), context, self.mailbox))
 
@@ -75,28 +75,28 @@ class _LoopPump(Generic[T]):
                 await _aclose(self._source)
             finally:
                 self._finished = True
-        # At once, not a turn of the loop later: a reader that is awake need not fall asleep again.
+        # Now, not one turn of the loop later: a reader that is awake need not sleep again.
         self.mailbox.close()
 
     async def _move(self) -> None:
         mailbox = self.mailbox
         async for item in self._source:
-            if not mailbox.put(item):  # a ClosedError when the reader has left
+            if not mailbox.put(item):  # raises ClosedError when the reader has left
                 await mailbox.space()
 
     def leave(self) -> Coroutine[Any, Any, None] | None:
-        """Drop what is left, as the reader; what has still to be done on the loop, if anything."""
+        """Drop what is left, as the reader; the rest of the clean-up for the loop, if any."""
         self.mailbox.leave()
         if not self._begun:
-            # A generator that never began has nothing to close.
+            # A generator that never started has nothing to close.
             return None if inspect.isasyncgen(self._source) else _aclose(self._source)
         if self._finished:
-            self._task = None  # its error leads to this pump: do not keep the circle
+            self._task = None  # its error leads to this pump: break the cycle
             return None
         return self._end()
 
     async def _end(self) -> None:
-        """Cancel the iterator and wait for its clean-up; an error of it is raised."""
+        """Cancel the iterator and wait for its clean-up; raise its error."""
         task, self._task = self._task, None
         if task is None or task.done():
             return
@@ -116,17 +116,17 @@ async def _aclose(source: AsyncIterator[T]) -> None:
 
 
 def iterate_in_sync(source: AsyncIterator[T]) -> Generator[T, None, None]:
-    """Read an asynchronous iterator in a thread, in order, a wake-up for all that has gathered.
+    """Read an asynchronous iterator in a thread; one wake-up takes all that has come.
 
-    Nothing runs before the first `next()`. Closing the returned generator (or dropping it) closes
-    `source` before it returns. The iterator sees a copy of the caller's context variables.
+    Nothing runs before the first `next()`. Closing or dropping the returned generator closes
+    `source` first. The iterator sees a copy of the caller's context variables.
 
     Raises:
         LoopDeadlockError: at the first item, on the event loop's own thread.
     """
     read = _read if AsyncConfig.is_async_enabled() else _read_in_this_thread
     reader = read(source, contextvars.copy_context())
-    next(reader)  # to the bare yield: only a generator that has begun cleans up when it is closed
+    next(reader)  # to the bare yield: only a generator that has started cleans up when it is closed
     return reader
 
 
@@ -149,24 +149,24 @@ def _finish(thread: LoopThread, rest: Coroutine[Any, Any, None]) -> None:
     try:
         ending = thread.submit(rest)
     except ClosedError:
-        return  # and so all its tasks have been cancelled
+        return  # all its tasks have been cancelled
     if thread.is_current():
-        return  # the garbage collector came by there: it must not wait for the loop
+        return  # called by the garbage collector there: it must not wait for the loop
     try:
         if wait([ending], CLOSE_WITHIN_S * 2).done:
             ending.result()
-        else:  # not taken back: a loop that turns again has still to end the iterator
+        else:  # not cancelled: once the loop is free, it still has to end the iterator
             log.warning("An iterator was left while the event loop is blocked.")
     except ClosedError:
         return
     finally:
-        del ending  # an error of it leads to this frame: do not keep the circle
+        del ending  # its error leads to this frame: break the cycle
 
 
 def _read_in_this_thread(
     source: AsyncIterator[T], context: contextvars.Context
 ) -> Generator[Any, None, None]:
-    """The kill switch's way: a loop for this iterator only."""
+    """For the kill switch: a loop for this iterator only."""
     end = object()
     with OwnLoop() as loop:
         try:
@@ -178,12 +178,12 @@ def _read_in_this_thread(
 
 
 async def _next(source: AsyncIterator[T], end: object) -> T | object:
-    # A sentinel: a StopAsyncIteration may not leave a coroutine.
+    # A sentinel: a coroutine cannot raise StopAsyncIteration.
     return await anext(source, end)
 
 
 async def iterate_across(source: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """Read an asynchronous iterator that must run on the resident loop, from any loop."""
+    """Read, from any loop, an asynchronous iterator that must run on the resident loop."""
     thread = get_loop_thread()
     if thread.is_current():
         try:
@@ -209,8 +209,8 @@ async def iterate_offloaded(
 ) -> AsyncGenerator[T, None]:
     """Read a blocking iterator from a coroutine; it runs in a thread of the pool.
 
-    Closing the returned generator releases the reader at once; the thread closes `source` as soon
-    as it comes back from the item that it waits for, and keeps its place in the pool until then.
+    Closing the returned generator releases the reader immediately. The thread closes `source` when
+    it returns from the item it is waiting for, and occupies the pool until then.
 
     Raises:
         SaturatedError: at the first item, when the pool is full.
@@ -239,7 +239,7 @@ def _fill(mailbox: Mailbox[T], source: Iterator[T]) -> None:
                     mailbox.space_blocking()
         finally:
             _close(source)
-    except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the reader
+    except BaseException as error:  # noqa: BLE001 - the reader gets it, whatever it is
         if not mailbox.close(error) and not isinstance(error, ClosedError):
             log.warning("An iterator failed after its reader left: %s", type(error).__name__)
     else:
@@ -253,6 +253,6 @@ def _close(source: Iterator[T]) -> None:
 
 
 def _close_never_begun(mailbox: Mailbox[T], source: Iterator[T], work: Future[None]) -> None:
-    if work.cancelled():  # the pool was shut down while this waited in its queue
+    if work.cancelled():  # the pool was shut down while this was in its queue
         _close(source)
         mailbox.close(ClosedError("The thread pool was shut down meanwhile."))

@@ -1,10 +1,10 @@
-"""The resident event loop: one in a thread of each process, for as long as the process lives.
+"""The resident event loop: one per process, in a thread of its own, as long as the process lives.
 
-An asyncio lock that is contended from two loops raises, and pooled connections die with their
-loop. So there is one loop, started when it is first needed, and threads hand it coroutines.
+An asyncio lock that two loops contend for raises, and pooled connections die with their loop. So
+there is one loop, started at the first use, and threads hand it coroutines.
 
-A fork copies the memory but not the thread: the child forgets the loop it inherited and starts
-its own when it needs one.
+A fork copies the memory but not the thread: the child forgets the inherited loop and starts its
+own when it needs one.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ log = logging.getLogger("xwe.loop")
 
 T = TypeVar("T")
 
-# At the end, tasks get this long to unwind; a process must not hang on a stubborn one.
+# How long tasks get to unwind when the loop closes: a stubborn one must not hang the process.
 CLOSE_WITHIN_S = 2.0
 
 
@@ -45,11 +45,12 @@ class LoopThread:
     """An event loop in a daemon thread of its own, started at the first use.
 
     Args:
-        name: of the thread.
-        stall_after_s: how long one callback may keep the loop before its stack is logged.
+        name: the thread's.
+        stall_after_s: how long a callback may block the loop before its stack is logged, in
+            seconds.
 
-    Raises (from every method that hands work over): ClosedError after `close()`, also to those
-    who wait at that moment.
+    Raises (from every method that hands work over): ClosedError after `close()`, also for calls
+    pending at that moment.
     """
 
     def __init__(self, name: str = "xwe-loop", *, stall_after_s: float = STALL_AFTER_S) -> None:
@@ -61,7 +62,7 @@ class LoopThread:
         self._ident: int | None = None
         self._incoming: deque[LoopCall[Any]] = deque()
         self._waited_for: set[LoopCall[Any]] = set()
-        # Whom the closing has answered: the loop itself holds the tasks of these calls only weakly.
+        # Calls that `close` has answered, kept because the loop only holds their tasks weakly.
         self._cut_off: list[LoopCall[Any]] = []
         self._closed = False
 
@@ -82,7 +83,7 @@ class LoopThread:
 
     @property
     def lag_s(self) -> float:
-        """How late the loop answered the last look, or has been late by now; in seconds."""
+        """How late the loop answered the last check, or is late by now, in seconds."""
         return self._watchdog.lag_s
 
     def is_current(self) -> bool:
@@ -109,7 +110,7 @@ class LoopThread:
         The coroutine sees a copy of the caller's context variables, or runs in `context`.
 
         Raises:
-            DeadlineExceededError: after `timeout_s` seconds; the coroutine has been cancelled.
+            DeadlineExceededError: after `timeout_s` seconds; the coroutine is cancelled.
             LoopDeadlockError: when called on the loop's own thread.
         """
         try:
@@ -124,7 +125,7 @@ class LoopThread:
         try:
             self._hand_over(loop, call)
             finished = call.wait(timeout_s)
-        except BaseException:  # Ctrl-C in the waiting thread: the work must not go on unseen
+        except BaseException:  # Ctrl-C in the waiting thread: the work must not go on unnoticed
             self._abandon(call)
             raise
         if not finished:
@@ -179,11 +180,11 @@ class LoopThread:
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop, call: LoopCall[Any]) -> None:
         self._incoming.append(call)
-        try:  # noqa: SIM105 - suppress() costs more than all the rest of this
+        try:  # noqa: SIM105 - suppress() would cost more than the rest of this
             loop.call_soon_threadsafe(self._take_in)
         except RuntimeError:  # closed in this very moment
             pass
-        if self._closed:  # perhaps too late for `close` to have seen it
+        if self._closed:  # `close` may have missed it
             self._turn_away_incoming()
 
     def _take_in(self) -> None:
@@ -194,7 +195,7 @@ class LoopThread:
                 self._incoming.popleft().start(self._loop, self._waited_for)
 
     def _turn_away_incoming(self) -> None:
-        with contextlib.suppress(IndexError):  # another thread may help to empty it
+        with contextlib.suppress(IndexError):  # another thread may be emptying it too
             while True:
                 self._incoming.popleft().turn_away(ClosedError("The event loop was closed."))
 
@@ -210,25 +211,25 @@ class LoopThread:
             self.refuse_own_thread()
             self._closed = True
         self._watchdog.stop()
-        # At once: a foreign call may block the loop's thread for long.
+        # Before stopping the loop, which foreign code may be blocking.
         self._turn_away_incoming()
         self._fail_waited_for()
         if self._loop is not None and self._thread is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended by itself
+            with contextlib.suppress(RuntimeError):  # it has ended on its own
                 self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(CLOSE_WITHIN_S * 2)
 
     def leave_asleep(self) -> None:
-        """Do not wake those who wait. At the process's end they can only be daemon threads.
+        """Leave blocked threads blocked. When the process exits they can only be daemon threads.
 
-        Woken with an error, each would print a traceback into the last moment of the process.
+        Woken with an error, each would print a traceback as the process exits.
         """
         for call in self._waited_for.copy():
             if call.blocks:
                 self._waited_for.discard(call)
 
     def _fail_waited_for(self) -> None:
-        with contextlib.suppress(KeyError):  # the loop may take one out at the same time
+        with contextlib.suppress(KeyError):  # the loop may be removing one too
             while True:
                 call = self._waited_for.pop()
                 self._cut_off.append(call)
@@ -238,7 +239,7 @@ class LoopThread:
         with self._starting:
             if self._closed:
                 raise ClosedError("The event loop has been closed.")
-            if sys.is_finalizing():  # a thread that is started now never runs
+            if sys.is_finalizing():  # a thread started now would never run
                 raise ClosedError("The interpreter ends.")
             if self._loop is None:
                 loop = _new_event_loop()
@@ -258,27 +259,27 @@ class LoopThread:
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            # One user's sys.exit() or loop.stop() in a task must not take the loop from all.
+            # A sys.exit() or loop.stop() in one task must not take the loop from everybody.
             while not self._closed:
                 try:
                     loop.run_forever()
                 except (KeyboardInterrupt, SystemExit) as error:
-                    log.error("A task tried to end the event loop: %s", type(error).__name__)  # noqa: TRY400 - its traceback may show what it worked on
+                    log.error("A task tried to end the event loop: %s", type(error).__name__)  # noqa: TRY400 - its traceback may show user data
             loop.run_until_complete(self._unwind())
         finally:
             self._closed = True
             self._turn_away_incoming()
             self._cut_off.clear()
             loop.close()
-            self._ident = None  # the system may give it to another thread
+            self._ident = None  # the system may reuse it
             _running.discard(self)
 
     async def _unwind(self) -> None:
-        """Cancel the tasks that are left and let them clean up, within CLOSE_WITHIN_S."""
+        """Cancel the remaining tasks and give them CLOSE_WITHIN_S to clean up."""
         self._fail_waited_for()
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + CLOSE_WITHIN_S
-        # Once however late it is: a task that nobody has cancelled would be destroyed as it stands.
+        # At least once, however late: a task that is not cancelled is destroyed as it stands.
         while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tasks:
                 task.cancel()
@@ -290,21 +291,21 @@ class LoopThread:
                 await loop.shutdown_asyncgens()
 
     def forget_after_fork(self) -> None:
-        """In the child of a fork, where the thread does not run: be closed, and touch nothing."""
-        self._starting = threading.Lock()  # another thread may have held it when the process forked
+        """In a forked child, where the thread does not run: count as closed and touch nothing."""
+        self._starting = threading.Lock()  # another thread may have held it during the fork
         self._closed = True
         self._ident = None
 
 
-# Those whose threads run. In the child of a fork they stay here for ever: finalising an inherited
-# loop would reach through the descriptors that it shares with the parent's.
+# Those whose threads run. In a forked child they stay here for ever: finalising an inherited loop
+# would touch the file descriptors that it shares with the parent.
 _running: set[LoopThread] = set()
 _resident: LoopThread | None = None
 _resident_guard = threading.Lock()
 
 
 def get_loop_thread() -> LoopThread:
-    """The process's resident loop thread; the same one until the process ends or forks."""
+    """The process's resident loop thread; the same until the process exits or forks."""
     resident = _resident
     return resident if resident is not None and not resident.is_closed else _make_resident()
 
@@ -328,7 +329,7 @@ def close_loop_thread() -> None:
 
 def _forget_after_fork() -> None:
     global _resident, _resident_guard  # noqa: PLW0603 - as above
-    _resident_guard = threading.Lock()  # another thread may have held it when the process forked
+    _resident_guard = threading.Lock()  # another thread may have held it during the fork
     _resident = None
     for inherited in _running:
         inherited.forget_after_fork()

@@ -1,7 +1,7 @@
 """A bounded one-way channel into one reader, drained whole at each wake-up.
 
-Pieces of a streamed answer arrive faster than a thread can be woken for each: a reader that takes
-everything that has gathered pays for one wake-up, however many pieces there are.
+The pieces of a streamed answer arrive faster than a thread can be woken for each. A reader that
+takes everything at once pays for one wake-up, however many pieces there are.
 
 Either end may be a thread or a coroutine on any loop.
 """
@@ -15,17 +15,17 @@ from xwe.errors import ClosedError
 
 T = TypeVar("T")
 
-# Beyond this the writer waits: the reader has fallen a second or more behind a fast model.
+# Beyond this the writer waits: the reader is a second or more behind a fast model.
 MAX_ITEMS = 256
 
 
 class Mailbox(Generic[T]):
     """Items from one writer to one reader, in order.
 
-    The writer calls `put` and, when that answers False, waits in `space` before it goes on. It
-    ends with `close`, with an error if there was one. The reader calls `drain` or `drain_async`
-    until it returns an empty list (closed) or raises the writer's error, once; what was put before
-    the end is always delivered first. A reader that will not come back calls `leave`.
+    The writer calls `put`; when that returns False, it waits in `space` before the next one. It
+    ends with `close`, passing an error if there was one. The reader calls `drain` or
+    `drain_async` until it returns an empty list (closed) or raises the writer's error, once. What
+    was put before the end is always delivered first. A reader that stops early calls `leave`.
     """
 
     def __init__(self, max_items: int = MAX_ITEMS) -> None:
@@ -38,10 +38,10 @@ class Mailbox(Generic[T]):
         self._wake_writer: Callable[[], object] | None = None
 
     def put(self, item: T) -> bool:
-        """Add `item`; False when the box is full by now.
+        """Add `item`; False when the mailbox is now full.
 
         Raises:
-            ClosedError: the box has been closed, from either end.
+            ClosedError: either end has closed the mailbox.
         """
         with self._guard:
             if self._closed:
@@ -54,10 +54,10 @@ class Mailbox(Generic[T]):
         return has_space
 
     def close(self, error: BaseException | None = None) -> bool:
-        """End the box; the reader gets what is left and then `error`, if any.
+        """End the mailbox; the reader gets what is left and then `error`, if any.
 
         Returns:
-            False when it had been closed before, and nothing changes.
+            False when it was closed already, in which case nothing changes.
         """
         with self._guard:
             if self._closed:
@@ -69,7 +69,7 @@ class Mailbox(Generic[T]):
         return True
 
     def leave(self) -> None:
-        """End the box as its reader; what is left is dropped, and the writer told. Idempotent."""
+        """End the mailbox as its reader: drop what is left and tell the writer. Idempotent."""
         with self._guard:
             self._closed, self._error = True, None
             self._items = []
@@ -83,7 +83,7 @@ class Mailbox(Generic[T]):
         return wakes
 
     def _take(self, wake: Callable[[], object]) -> list[T] | None:
-        """What there is, or None after having left `wake` for the writer to call."""
+        """The items there are, or None after leaving `wake` for the writer to call."""
         with self._guard:
             items = self._items
             if not items and not self._closed:
@@ -101,10 +101,10 @@ class Mailbox(Generic[T]):
         try:
             raise error
         finally:
-            del error  # the traceback holds this frame: do not keep the circle
+            del error  # its traceback holds this frame: break the cycle
 
     def drain(self, timeout_s: float | None = None) -> list[T]:
-        """Wait in this thread for at least one item and take all there are; [] at the end.
+        """Block for at least one item and take all there are; [] at the end.
 
         Raises:
             TimeoutError: nothing came within `timeout_s` seconds.
@@ -120,7 +120,7 @@ class Mailbox(Generic[T]):
         return items
 
     async def drain_async(self) -> list[T]:
-        """The same for a coroutine, on whichever loop it runs."""
+        """The same for a coroutine on any loop."""
         while True:
             wake, woken = loop_wake_up()
             items = self._take(wake)
@@ -137,7 +137,7 @@ class Mailbox(Generic[T]):
             self._wake_reader = None
 
     async def space(self) -> None:
-        """Wait until the reader has drained a full box, or the box is closed."""
+        """Wait until the reader has drained a full mailbox, or it is closed."""
         wake, woken = loop_wake_up()
         with self._guard:
             if self._closed or len(self._items) < self._max_items:

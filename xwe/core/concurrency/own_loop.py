@@ -1,4 +1,4 @@
-"""The kill switch's way (LLM_ASYNC_ENABLED=false): a loop for one call only, in its own thread."""
+"""For the kill switch (LLM_ASYNC_ENABLED=false): a loop for one call, in the calling thread."""
 
 import asyncio
 import contextvars
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 class OwnLoop:
-    """Runs coroutines in the calling thread, as slow and as simple as the code that they replaced.
+    """Runs coroutines in the calling thread, as slow and as simple as the code they replaced.
 
-    Where a loop already runs in that thread (a notebook), a second one needs a thread of its own.
+    Where a loop already runs in that thread (a notebook), the second one gets its own thread.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""So many calls in so much time, over all threads and loops of the process."""
+"""A limit on calls per period, across all threads and loops of the process."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Self
 
-# Whoever is first in line watches the clock for all behind. Should its loop have died or hang,
-# the next ones look after this long by themselves, and its turn is not waited for.
+# The first in line watches the clock for everybody behind it. If its loop has ended or hangs, the
+# others check for themselves after this long.
 STALLED_AFTER_S = 2.0
 
 
@@ -28,18 +28,18 @@ async def _sleep_on_loop(woken: asyncio.Event, seconds: float) -> None:
 class RateLimiter:
     """Lets at most `burst` through in any window of `period` seconds, first come, first served.
 
-    Threads and coroutines of any loop stand in one line. The windows slide: they may begin at any
-    moment, not at full minutes. `async with` and `with` wait for a turn without a limit of time;
-    `acquire` and `acquire_sync` take one.
+    Threads and coroutines of any loop wait in one line. The windows slide: one may begin at any
+    moment. `async with` and `with` wait for a turn as long as it takes; `acquire` and
+    `acquire_sync` accept a timeout.
 
     Args:
-        calls: how many a period in the long run.
+        calls: the long-run limit per period.
         period: in seconds.
-        burst: how many a window at most; `calls` by default. With more than `calls` the rate in
-            the long run stays `calls` a period: a pause saves up for a burst. With fewer, it
-            falls to `burst` a period.
+        burst: the limit per window; `calls` by default. Above `calls`, the long-run rate stays
+            `calls` per period, and a pause saves up for a burst. Below, the rate drops to
+            `burst` per period.
         clock: seconds, monotonic.
-        sleep: blocks a thread until its event is set or so many seconds have passed.
+        sleep: blocks a thread until the event is set or the seconds have passed.
         sleep_async: the same for a coroutine.
 
     Raises: ValueError when `calls` or `burst` is below 1 or `period` is not above 0.
@@ -65,26 +65,26 @@ class RateLimiter:
         self._sleep = sleep
         self._sleep_async = sleep_async
         # Re-entrant, since the garbage collector may close an abandoned `acquire` at any
-        # allocation, also at one made under this very lock.
+        # allocation, even one made while this lock is held.
         self._guard = threading.RLock()
         self._window = _Window(calls, period, burst)
         self._line: OrderedDict[_Turn, None] = OrderedDict()
-        # The window as it will be when the whole line has passed; None when it must be worked
-        # out again. It tells at once whether a timeout can be met.
+        # The window as it will be once the whole line has passed; None when it must be computed
+        # again. It shows immediately whether a timeout can be met.
         self._forecast: _Window | None = None
 
-    async def acquire(self, timeout: float | None = None, weight: int = 1) -> bool:  # noqa: ASYNC109 - the documents' signature; it refuses beforehand, which a cancellation cannot
+    async def acquire(self, timeout: float | None = None, weight: int = 1) -> bool:  # noqa: ASYNC109 - the documents' signature; it can refuse beforehand
         """Wait for a turn; False when it does not come within `timeout` seconds.
 
-        A timeout that cannot be met is refused at once and takes no place in the line. Whoever is
-        cancelled while waiting gives the turn back, and those behind move up.
+        A timeout that cannot be met is refused immediately, without joining the line. A caller that
+        is cancelled gives its turn back, and those behind it move up.
 
         Args:
             timeout: seconds; None waits as long as it takes, 0 not at all.
-            weight: how many calls this one counts for (tokens, where tokens are limited).
+            weight: how many calls this one counts as (tokens, where tokens are limited).
 
         Raises:
-            ValueError: the weight is below 1, or above `burst` and so could never pass.
+            ValueError: the weight is below 1, or above `burst`, so it could never pass.
         """
         if self._passes_at_once(weight):
             return True
@@ -131,7 +131,7 @@ class RateLimiter:
         pass
 
     def reset(self) -> None:
-        """Forget what has passed; as many of the line as a new window holds go at once."""
+        """Forget what has passed; as many in line as a new window allows go immediately."""
         with self._guard:
             self._window = _Window(self.calls, self.period, self.burst)
             self._forecast = None
@@ -151,22 +151,22 @@ class RateLimiter:
     def _stand_in_line(
         self, waiter: "_Turn", timeout: float | None, woken: threading.Event | asyncio.Event
     ) -> Generator[float, None, None]:
-        """Both twins' waiting: yields the seconds to sleep, and ends when it has passed or may not.
+        """The waiting of both twins: yields how long to sleep, and ends with a turn or a refusal.
 
-        Closing it before its end gives the place, or the turn, back.
+        Closing it early gives the place in line, or the turn, back.
         """
         deadline = self._join(waiter, timeout)
         if deadline is None:
             return
         try:
-            while (pause_s := self._look(waiter, deadline, woken)) > 0:
+            while (pause_s := self._check(waiter, deadline, woken)) > 0:
                 yield pause_s
         except GeneratorExit:
             self._give_back(waiter)
             raise
 
     def _join(self, waiter: "_Turn", timeout: float | None) -> float | None:
-        """Join the line and return the deadline, or return None when it cannot be met."""
+        """Join the line and return the deadline; None when it cannot be met."""
         with self._guard:
             now = self._clock()
             deadline = math.inf if timeout is None else now + timeout
@@ -180,10 +180,10 @@ class RateLimiter:
             self._line[waiter] = None
             return deadline
 
-    def _look(
+    def _check(
         self, waiter: "_Turn", deadline: float, woken: threading.Event | asyncio.Event
     ) -> float:
-        """Let pass who may; the seconds until it is worth looking again, 0 when it is over."""
+        """Let the line move; the seconds until the next check, 0 when this waiter is done."""
         woken.clear()
         with self._guard:
             now = self._clock()
@@ -200,7 +200,7 @@ class RateLimiter:
             return min(turn_at, deadline) - now
 
     def _let_pass(self, now: float) -> None:
-        """Let the first in line pass while they may; whoever is first then minds the clock."""
+        """Let waiters pass while the window allows it; the next one then watches the clock."""
         has_passed = False
         while self._line:
             first = next(iter(self._line))
@@ -216,19 +216,19 @@ class RateLimiter:
             first.wake()
 
     def _give_back(self, waiter: "_Turn") -> None:
-        """Undo a place in the line, or a turn that its owner did not live to see."""
+        """Give up a place in line, or a turn that came too late for its owner."""
         with self._guard:
             self._forecast = None
             if waiter.passed_at is not None:
                 self._window.remove(waiter.weight, waiter.passed_at, self._clock())
             else:
                 self._line.pop(waiter, None)
-            if self._line:  # perhaps it may pass now; it looks for itself
+            if self._line:  # it may be able to pass now
                 next(iter(self._line)).wake()
 
 
 class _Turn:
-    """One place in the line."""
+    """One caller's place in the line."""
 
     __slots__ = ("passed_at", "wake", "weight")
 
@@ -240,19 +240,18 @@ class _Turn:
 
 def _wake_on_loop(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> Callable[[], None]:
     def wake() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and the waiter with it
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and its waiter with it
             loop.call_soon_threadsafe(woken.set)
 
     return wake
 
 
 class _Window:
-    """What has passed, as values: no clock and no lock. Times never run backwards.
+    """What has passed, as pure values: no clock and no lock. Times never run backwards.
 
-    Two rules hold: no more than `burst` within a period, kept as a log of the last period; and
-    `calls` a period in the long run, kept as the moment when a bucket of `burst`, refilled
-    steadily, is full again (the generic cell rate algorithm, ITU-T I.371). The second one only
-    adds to the first when `burst` is more than `calls`.
+    Two rules apply. At most `burst` per window: a log of the last period. And `calls` per period
+    in the long run: the moment when a bucket of `burst`, refilled steadily, is full again (the
+    generic cell rate algorithm, ITU-T I.371). The second matters only when `burst` exceeds `calls`.
     """
 
     def __init__(self, calls: int, period_s: float, burst: int) -> None:
@@ -265,7 +264,7 @@ class _Window:
         self._full_at = -math.inf
 
     def earliest(self, weight: int, now: float) -> float:
-        """When `weight` may pass, at `now` or later."""
+        """The earliest time, `now` or later, at which `weight` may pass."""
         at = now
         while self._log and self._log[0][0] + self._period_s <= at:
             self._in_log -= self._log.popleft()[1]
@@ -280,23 +279,23 @@ class _Window:
         return at
 
     def add(self, weight: int, at: float) -> None:
-        """Let `weight` pass at a time that `earliest` allowed."""
+        """Record that `weight` passed at a time that `earliest` allowed."""
         self._log.append((at, weight))
         self._in_log += weight
         self._full_at = max(at, self._full_at) + weight * self._refill_s
 
     def remove(self, weight: int, at: float, now: float) -> None:
-        """Undo an `add`; `now` is when."""
+        """Undo an `add`, at the time `now`."""
         try:
             self._log.remove((at, weight))
         except ValueError:  # more than a period ago, or before a reset
             return
         self._in_log -= weight
-        # A bucket that had been full meanwhile would have run over: less comes back.
+        # A bucket that had filled up in the meantime would have overflowed: less returns.
         self._full_at -= max(0.0, weight * self._refill_s - (now - at))
 
     def after(self, line: "OrderedDict[_Turn, None]", now: float) -> "_Window":
-        """A copy in which the whole line has passed as early as it may."""
+        """A copy in which the whole line has passed as early as possible."""
         window = _Window(self._calls, self._period_s, self._burst)
         window._log = self._log.copy()
         window._in_log = self._in_log

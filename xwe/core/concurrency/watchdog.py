@@ -1,6 +1,6 @@
-"""The watchdog asks an event loop for a sign of life, and logs what keeps it when none comes.
+"""A watchdog that pings an event loop and logs the stack that blocks it.
 
-One blocking call in a coroutine stops every user at once, and leaves no trace of who it was.
+One blocking call in a coroutine stops every user at once, and otherwise leaves no trace.
 """
 
 import logging
@@ -12,19 +12,20 @@ from asyncio import AbstractEventLoop
 
 log = logging.getLogger("xwe.loop")
 
-# A callback that keeps the loop for this long is worth a stack in the log: every user waits.
+# A callback that blocks the loop for this long is worth a stack in the log: every user waits.
 STALL_AFTER_S = 2.0
-# Two looks a second cost nothing measurable and see a stall well before STALL_AFTER_S is over.
+# Two checks a second cost nothing measurable and notice a stall well before STALL_AFTER_S.
 WATCH_EVERY_S = 0.5
-# The watchdog itself never blocks for longer than it takes to write one log line.
+# The watchdog's thread never blocks for longer than writing a log line takes.
 JOIN_WITHIN_S = 2.0
 
 
 class Watchdog:
-    """Watches one loop from a thread of its own.
+    """Watches one loop from its own thread.
 
     Args:
-        stall_after_s: how long one callback may keep the loop before its stack is logged.
+        stall_after_s: how long a callback may block the loop before its stack is logged, in
+            seconds.
     """
 
     def __init__(self, stall_after_s: float = STALL_AFTER_S) -> None:
@@ -37,7 +38,7 @@ class Watchdog:
 
     @property
     def lag_s(self) -> float:
-        """How late the loop answered the last look, or has been late by now; in seconds."""
+        """How late the loop answered the last check, or is late by now, in seconds."""
         return self._lag_s if self._answered else time.monotonic() - self._asked_at
 
     def start(self, loop: AbstractEventLoop, ident: int) -> None:
@@ -62,11 +63,13 @@ class Watchdog:
         while not self._stopping.wait(min(WATCH_EVERY_S, self._stall_after_s / 4)):
             if self._answered:
                 logged = False
-                self._asked_at = time.monotonic()  # before the flag: `lag_s` reads them unguarded
+                self._asked_at = (
+                    time.monotonic()
+                )  # before the flag: `lag_s` reads both without a lock
                 self._answered = False
                 try:
                     loop.call_soon_threadsafe(self._answer)
-                except RuntimeError:  # closed between two looks
+                except RuntimeError:  # closed between two checks
                     return
             elif not logged and self.lag_s >= self._stall_after_s:
                 logged = True

@@ -1,4 +1,4 @@
-"""A function of either kind, awaited like a coroutine function."""
+"""Blocking and asynchronous functions, awaited alike."""
 
 import functools
 import inspect
@@ -15,17 +15,17 @@ R = TypeVar("R")
 
 
 class AsyncWrapper(Generic[P, R]):
-    """Makes `await wrapped(*args)` out of a synchronous or an asynchronous function.
+    """Makes any function awaitable: `await wrapped(*args)`.
 
     A synchronous function runs in a thread pool with the caller's context variables (in the
     calling thread with LLM_ASYNC_ENABLED=false); an asynchronous one is awaited on the caller's
-    loop. What a synchronous one returns is awaited too where it can be (a lambda around a
-    coroutine function). The function's errors come through as they are.
+    loop. An awaitable that a synchronous one returns (a lambda around a coroutine function) is
+    awaited too. Errors are passed on unchanged.
 
     Args:
         func: the function.
-        executor: the pool for a synchronous function; it stays the caller's. By default the
-            wrapper makes one, with LLM_ASYNC_WORKERS threads and LLM_ASYNC_QUEUE_SIZE places.
+        executor: the pool for a synchronous function, which the caller shuts down. By default the
+            wrapper makes its own, sized by LLM_ASYNC_WORKERS and LLM_ASYNC_QUEUE_SIZE.
 
     Raises (from the call): ClosedError after `cleanup()`, SaturatedError when the pool is full.
     """
@@ -63,7 +63,7 @@ class AsyncWrapper(Generic[P, R]):
         if self._is_async or not AsyncConfig.is_async_enabled():
             result = self._func(*args, **kwargs)
         else:
-            # Bound first: the function may have an argument called `executor` as well.
+            # Bound first: the function may have a parameter named `executor` too.
             call = functools.partial(self._func, *args, **kwargs)
             result = await offload(call, executor=self._executor)
         return cast("R", await result if inspect.isawaitable(result) else result)
@@ -72,9 +72,9 @@ class AsyncWrapper(Generic[P, R]):
         return f"<AsyncWrapper of {getattr(self._func, '__qualname__', self._func)!s}>"
 
     def cleanup(self) -> None:
-        """Take no more calls and end the wrapper's own threads. Idempotent; never waits for work.
+        """Take no more calls and end the wrapper's own threads. Idempotent; does not wait for work.
 
-        Calls that run or wait go on to their end. A pool that was passed in is left alone.
+        Calls that are running or waiting finish. A pool that was passed in is left alone.
         """
         self._closed = True
         if self._own is not None:
@@ -82,13 +82,13 @@ class AsyncWrapper(Generic[P, R]):
 
 
 def shut_down(pool: BoundedThreadPoolExecutor) -> None:
-    """End a pool without waiting for its work; an idle one's threads have ended on return."""
+    """Shut a pool down without waiting for its work; the threads of an idle pool have ended."""
     stats = pool.stats()
     pool.shutdown(wait=stats.running + stats.waiting == 0)
 
 
 def _is_coroutine_function(func: Callable[..., Any]) -> bool:
-    """Also of a partial, a bound method, and an object with an `async def __call__`."""
+    """Also for a partial, a bound method, and an object with an `async def __call__`."""
     return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(
-        getattr(func, "__call__", None)  # noqa: B004 - its kind is asked, not whether it is there
+        getattr(func, "__call__", None)  # noqa: B004 - asks for its kind, not whether it exists
     )

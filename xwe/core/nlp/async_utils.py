@@ -1,6 +1,6 @@
-"""The documents' drawer of asynchronous tools, kept for outside code that imports from here.
+"""The documents' module of asynchronous helpers, kept for outside code.
 
-Everything is defined in `xwe.core.concurrency`; our own code imports it from there.
+Everything is defined in `xwe.core.concurrency`, from where our own code imports it.
 """
 
 import asyncio
@@ -37,13 +37,13 @@ T = TypeVar("T")
 
 
 class AsyncHelper:
-    """The documents' static methods over the functions of `xwe.core.concurrency`."""
+    """The documents' static methods, over the functions of `xwe.core.concurrency`."""
 
     @staticmethod
     def create_executor(
         max_workers: int | None = None, queue_size: int | None = None
     ) -> BoundedThreadPoolExecutor:
-        """A bounded pool of one's own; LLM_ASYNC_WORKERS and _QUEUE_SIZE where not given."""
+        """A new bounded pool; by default sized by LLM_ASYNC_WORKERS and LLM_ASYNC_QUEUE_SIZE."""
         return BoundedThreadPoolExecutor(
             AsyncConfig.get_worker_count() if max_workers is None else max_workers,
             AsyncConfig.get_queue_size() if queue_size is None else queue_size,
@@ -61,10 +61,10 @@ class AsyncHelper:
         limit: int = 10,
         return_exceptions: bool = True,  # noqa: FBT001, FBT002 - the documents' signature
     ) -> list[Any]:
-        """All results in order, `limit` at a time; a failure stands in its own place."""
+        """All results in order, `limit` at a time; a failure takes its own place."""
         return await gather_with_limit(coros, limit, return_exceptions)
 
     @staticmethod
     def run_async_in_sync(awaitable: Awaitable[T], timeout: float | None = None) -> T:
-        """Run a coroutine from synchronous code and wait for it."""
+        """Run a coroutine from synchronous code and return its result."""
         return run_async_in_sync(awaitable, timeout)

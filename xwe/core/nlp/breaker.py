@@ -1,6 +1,6 @@
-"""A circuit breaker: a provider that keeps failing is left alone for a moment.
+"""A circuit breaker: a provider that keeps failing gets no requests for a while.
 
-While it is open, callers get their answer in microseconds instead of waiting for a timeout each.
+While it is open, callers get an error in microseconds instead of each waiting for a timeout.
 """
 
 import threading
@@ -27,11 +27,10 @@ _FAILURES = (
 class CircuitBreaker:
     """Opens after `failures` failed attempts in a row; lets one probe through after `reset_s`.
 
-    A refused key, a limit or a malformed reply is an answer: it does not count as a failure.
-    Thread-safe.
+    A refused key, a limit or a malformed reply is an answer, not a failure. Thread-safe.
 
     Args:
-        failures: in a row.
+        failures: the number in a row that opens it.
         reset_s: how long it stays open before a probe, in seconds.
         clock: seconds, monotonic.
     """
@@ -53,27 +52,27 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether attempts are refused now (but for a probe)."""
+        """Whether attempts are refused, except for a probe."""
         return self._opened_at is not None
 
     @property
     def state(self) -> str:
-        """One of "closed", "open" and "half_open" (a probe is under way)."""
+        """One of "closed", "open" and "half_open" (while a probe runs)."""
         if self._opened_at is None:
             return "closed"
         return "half_open" if self._probing else "open"
 
     def enter(self) -> None:
-        """Ask to make an attempt; each must be followed by one of the three methods below.
+        """Ask to make an attempt, which must end with one of the three methods below.
 
         Raises:
-            CircuitOpenError: not now; `retry_after_s` says when.
+            CircuitOpenError: the breaker is open; `retry_after_s` says for how long.
         """
         if not self.is_open:
             return
         with self._guard:
             opened_at = self._opened_at
-            if opened_at is None:  # closed while this caller waited for the guard
+            if opened_at is None:  # closed while this caller waited for the lock
                 return
             wait_s = opened_at + self._reset_s - self._clock()
             if self._probing or wait_s > 0:
@@ -102,7 +101,7 @@ class CircuitBreaker:
                 self._opened_at = self._clock()
 
     def abandon(self) -> None:
-        """The attempt was cancelled: it says nothing of the provider."""
+        """The attempt was cancelled, which says nothing about the provider."""
         if self._probing:
             with self._guard:
                 self._probing = False

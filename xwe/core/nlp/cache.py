@@ -1,6 +1,6 @@
-"""Answers kept for the same question, and one call for callers who ask it at the same time.
+"""A cache of answers, and one call for all who ask the same question at the same time.
 
-Only what is asked at temperature 0 is kept: above it, asking again is the point.
+Only answers at temperature 0 are cached: above it, asking again is the point.
 """
 
 import hashlib
@@ -15,18 +15,18 @@ from xwe.core.nlp.wire import build_payload
 
 
 def cache_key(request: CompletionRequest) -> bytes | None:
-    """What makes two requests the same question, or None when its answer must not be kept."""
+    """The key under which a request's answer is cached; None if it must not be."""
     if request.temperature != 0:
         return None
     return hashlib.sha256(build_payload(request, stream=False)).digest()
 
 
 class AnswerCache:
-    """Answers in memory, the least recently used dropped first. Thread-safe.
+    """Answers in memory; the least recently used is dropped first. Thread-safe.
 
     Args:
-        ttl_s: how long an answer is kept, in seconds.
-        max_entries: how many are kept.
+        ttl_s: how long an answer is cached, in seconds.
+        max_entries: the most answers.
         clock: seconds, monotonic.
     """
 
@@ -45,7 +45,7 @@ class AnswerCache:
         self._flights: dict[bytes, Future[Completion]] = {}
 
     def lookup(self, key: bytes) -> Completion | None:
-        """The kept answer, if it is still fresh."""
+        """The cached answer, if it is still fresh."""
         with self._guard:
             entry = self._entries.get(key)
             if entry is None:
@@ -58,9 +58,9 @@ class AnswerCache:
             return completion
 
     def join(self, key: bytes) -> tuple[Future[Completion], bool]:
-        """The future answer, and whether it is the caller's task to get it.
+        """The future answer, and whether it is up to the caller to get it.
 
-        The one whose task it is must call `settle`, whatever happens.
+        That caller must call `settle`, whatever happens.
         """
         with self._guard:
             flight = self._flights.get(key)
@@ -72,9 +72,9 @@ class AnswerCache:
     def settle(
         self, key: bytes, completion: Completion | None, error: BaseException | None
     ) -> None:
-        """Keep the answer and hand it, or the error, to those who wait for it.
+        """Cache the answer, and pass it or the error to all who wait.
 
-        With neither (the asker was cancelled) the others are told to ask for themselves.
+        With neither (the caller was cancelled) the others have to ask for themselves.
         """
         with self._guard:
             flight = self._flights.pop(key)

@@ -42,9 +42,9 @@ from xwe.errors import (
 
 log = logging.getLogger("xwe.llm")
 
-# A rough middle of English (4) and Chinese (1.5) text; only a tokens-a-minute limit relies on it.
+# Between English (4) and Chinese (1.5); only the tokens-per-minute limit relies on it.
 CHARACTERS_PER_TOKEN = 2.5
-# A loop's timers count in milliseconds and may fire one early: that is still the deadline.
+# A loop's timers count in milliseconds and may fire one too early: that is still the deadline.
 TIMER_SLACK_S = 0.005
 
 
@@ -59,15 +59,15 @@ class PhaseLimits:
 
 @dataclass(slots=True)
 class CallGuards:
-    """What all calls of a client share. None means: no such limit.
+    """The limits that all calls of a client share; None means no limit.
 
     Attributes:
-        admission: places for running calls.
+        admission: slots for running calls.
         breaker: opens when the provider keeps failing.
-        quota: of retries.
-        requests_per_minute: towards the provider.
-        tokens_per_minute: towards the provider, by estimate.
-        cache: of answers.
+        quota: the retry quota.
+        requests_per_minute: the limit towards the provider.
+        tokens_per_minute: the same for tokens, by estimate.
+        cache: the answer cache.
     """
 
     admission: Admission | None = None
@@ -83,7 +83,7 @@ class CallGuards:
 
 
 class _Call:
-    """One call from its place in the queue to its record; its times while it runs."""
+    """One call, from admission to its record, with its timings so far."""
 
     __slots__ = (
         "_admission",
@@ -148,17 +148,17 @@ class _Call:
         return Timings(self.queue_s, self.upstream_s, self.first_token_s, total_s, self.attempts)
 
     def answer_with(self, completion: Completion) -> Completion:
-        """End a call that nobody need be asked for: the answer is there, from another one."""
+        """End a call that another call has answered already."""
         self.record(None)
         return replace(completion, timings=self.timings())
 
     def record(self, error: BaseException | None) -> None:
-        """Tell the observer how it ended."""
+        """Report the outcome to the observer."""
         outcome, detail = "ok", ""
         if isinstance(error, XweError):
             outcome, detail = error.code, error.message
         elif error is not None:
-            # A reader that leaves and a caller that is cancelled are no failures of the provider.
+            # A reader that leaves or a caller that is cancelled is not the provider's failure.
             gone = isinstance(error, (asyncio.CancelledError, GeneratorExit))
             outcome, detail = ("cancelled", "") if gone else ("internal", type(error).__name__)
         self._observer(
@@ -177,15 +177,15 @@ class _Call:
 
 
 class CallPath:
-    """Takes requests to the provider and brings back replies, or one clear error.
+    """Gets a reply from the provider for each request, or one clear error.
 
     Args:
         runtime: where the calls run.
-        provider: host and port, for records.
-        retry: which failure is tried again.
+        provider: its host and port, for records.
+        retry: which failures are retried.
         phases: time limits within a call.
-        guards: shared limits.
-        observer: told of each call's end.
+        guards: the shared limits.
+        observer: called at the end of each call.
     """
 
     def __init__(
@@ -209,13 +209,13 @@ class CallPath:
         """The whole reply.
 
         Args:
-            request: the question.
-            deadline: on the monotonic clock, in seconds.
+            request: the request.
+            deadline: in seconds of the monotonic clock.
 
         Raises:
-            SaturatedError: no place in the queue.
+            SaturatedError: too many calls run and wait.
             DeadlineExceededError: the deadline passed.
-            ProviderError: the provider failed, after all the attempts that made sense.
+            ProviderError: the provider failed, and no further attempt made sense.
         """
         cache = self.guards.cache
         key = cache_key(request) if cache is not None else None
@@ -235,7 +235,7 @@ class CallPath:
                 if not flight.cancelled():
                     call.record(error)
                     raise
-                # Whoever asked was cancelled; we were not.
+                # The caller that made the call was cancelled, not this one.
 
     async def _complete_for_all(
         self, cache: AnswerCache, key: bytes, request: CompletionRequest, deadline: float
@@ -269,7 +269,7 @@ class CallPath:
                 call.upstream_s += time.monotonic() - began
                 self.guards.breaker.succeed()
                 call.usage = completion.usage
-                return Completion(  # not replace(): it costs five times as much
+                return Completion(  # not replace(), which costs five times as much
                     completion.text,
                     completion.finish_reason,
                     completion.usage,
@@ -284,13 +284,12 @@ class CallPath:
     ) -> AsyncGenerator[Delta, None]:
         """The reply in pieces; `assembly` has the whole of it afterwards.
 
-        Its `timeout_s` seconds begin when the first piece is asked for.
-
-        A failed attempt is tried again until the first piece has come, never after it. Closing
-        the generator closes the upstream connection.
+        `timeout_s` counts from when the first piece is asked for. A failed attempt is retried until
+        the first piece has come, never after it. Closing the generator closes the upstream
+        connection.
 
         Raises:
-            StreamInterruptedError: after the first piece; what came until then stands.
+            StreamInterruptedError: after the first piece; what has come so far stands.
             XweError: before it, as `complete` does.
         """
         async with _Call(self, request, time.monotonic() + timeout_s, "streamed") as call:
@@ -334,7 +333,7 @@ class CallPath:
             return source, first
 
     async def _begin_attempt(self, request: CompletionRequest, call: _Call) -> TimeLimits:
-        """Past the breaker and the rate limits; the limits of the attempt that may start."""
+        """Pass the rate limits and the breaker; the time limits of the attempt that may start."""
         guards = self.guards
         if guards.requests_per_minute is not None or guards.tokens_per_minute is not None:
             await self._wait_for_rate(request, call)
@@ -364,7 +363,7 @@ class CallPath:
         call.queue_s += time.monotonic() - waited_from
 
     async def _recover(self, error: ProviderError, call: _Call) -> None:
-        """Wait until the next attempt makes sense, or raise: `error`, or that time ran out."""
+        """Wait before the next attempt; or raise `error`, or that the deadline has passed."""
         breaker = self.guards.breaker
         breaker.fail(error)
         remaining_s = call.remaining_s()
@@ -387,6 +386,6 @@ class CallPath:
 
 
 def estimate_tokens(request: CompletionRequest) -> int:
-    """Roughly what the provider will count for `request` and its reply, in tokens."""
+    """A rough estimate of the tokens that the provider will count for `request` and its reply."""
     characters = sum(len(str(message.get("content") or "")) for message in request.messages)
     return math.ceil(characters / CHARACTERS_PER_TOKEN) + (request.max_tokens or 0) + 1

@@ -17,23 +17,23 @@ SECONDS_PER_MINUTE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ClientPolicy:
-    """The frozen values behind a client.
+    """The settings of a client.
 
     Attributes:
-        retry: which failure is tried again.
+        retry: which failures are retried.
         phases: time limits within a call.
-        stream_timeout_s: a streamed call as a whole.
+        stream_timeout_s: limit of a whole streamed call.
         max_inflight: calls that run on the loop at once (`requests` has its threads instead).
-        queue_size: calls that may wait for a place.
-        breaker_failures: in a row, until the provider is left alone.
-        breaker_reset_s: for how long, in seconds.
-        rpm: requests a minute towards the provider; None for no limit.
-        tpm: tokens a minute towards the provider, by estimate; None for no limit.
-        cache_ttl_s: how long an answer at temperature 0 is kept; None for not at all.
-        json_mode: what the provider promises about JSON: "schema", "object" or "none".
-        reply_limit_field: what the provider calls a limit on the reply's tokens.
-        request_extra: fields that belong into every request's body.
-        observer: told of each call's end.
+        queue_size: calls that may wait for admission.
+        breaker_failures: failures in a row that open the circuit breaker.
+        breaker_reset_s: seconds until it lets a probe through.
+        rpm: requests per minute to the provider; None for no limit.
+        tpm: tokens per minute to the provider, estimated; None for no limit.
+        cache_ttl_s: how long an answer at temperature 0 is cached; None for no cache.
+        json_mode: the JSON mode that the provider supports: "schema", "object" or "none".
+        reply_limit_field: the provider's name for the limit on the reply's tokens.
+        request_extra: fields for the body of every request.
+        observer: called at the end of each call.
     """
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)

@@ -1,6 +1,6 @@
 """Dispatches a request to the runtime of its transport, from a thread or from any loop.
 
-An asynchronous transport works on the resident loop, a blocking one in a thread: the caller's own
+An asynchronous transport runs on the resident loop, a blocking one in a thread: the caller's own
 for a synchronous call, one of the pool's for an asynchronous one.
 """
 
@@ -38,9 +38,9 @@ from xwe.errors import ClosedError, DeadlineExceededError
 T = TypeVar("T")
 
 BLOCKING_TRANSPORT = "requests"
-# The pool's threads are few, but any number of a caller's own may ask at once.
+# The pool has few threads, but any number of a caller's own may call at once.
 KEPT_CONNECTIONS = 100
-# A transport's connections are closed politely, but nobody waits longer than this for it.
+# Closing a transport's connections in order may take this long, no longer.
 CLOSE_WITHIN_S = 5.0
 
 
@@ -75,12 +75,12 @@ class CallDispatcher:
         )
         self._renew()
         if self._works_on_loop():
-            # Not at the first call, which may be on a loop: the import of a library, and reading
-            # what certificates to trust, would hold up everybody there.
+            # Now, not at the first call, which may be on a loop: importing a library and reading
+            # the trusted certificates would block everybody there.
             self._open_loop_path()
 
     def _renew(self) -> None:
-        """Start anew: nothing is opened yet. Also in a child process, which inherits no thread."""
+        """Start over with nothing opened; also in a forked child, which inherits no thread."""
         self._pid = os.getpid()
         self._executor: BoundedThreadPoolExecutor | None = None
         self._guards = self._policy.guards()
@@ -97,7 +97,7 @@ class CallDispatcher:
 
     @property
     def executor(self) -> BoundedThreadPoolExecutor:
-        """The pool of LLM_ASYNC_WORKERS threads; they are made as they are needed."""
+        """The pool of LLM_ASYNC_WORKERS threads, made when first needed."""
         executor = self._executor
         if executor is None or self._pid != os.getpid():
             self._check()
@@ -109,12 +109,12 @@ class CallDispatcher:
                 )
         return executor
 
-    # --- the four ways of a call ---
+    # --- the four kinds of call ---
 
     # A path is opened before the deadline is set: that may import the transport's library.
 
     def complete(self, request: CompletionRequest, timeout_s: float) -> Completion:
-        """The whole reply; waits in the calling thread."""
+        """The whole reply; blocks the calling thread."""
         self._check()
         if self._works_on_loop():
             path = self._on_loop()
@@ -132,7 +132,7 @@ class CallDispatcher:
         return await self.run_blocking(self._complete_by, time.monotonic() + timeout_s, request)
 
     def stream(self, request: CompletionRequest, timeout_s: float) -> CompletionStream:
-        """The reply in pieces; the call is made at the first one."""
+        """The reply in pieces; the call begins when the first is asked for."""
         self._check()
         assembly = ReplyAssembly(request.model)
         if self._works_on_loop():
@@ -156,10 +156,10 @@ class CallDispatcher:
     async def run_blocking(
         self, func: Callable[..., T], deadline: float | None, *args: Any, **kwargs: Any
     ) -> T:
-        """Run a blocking function of this client in its pool, or right here when that is off.
+        """Run a blocking function of this client in its pool, or here if the pool is off.
 
         Raises:
-            DeadlineExceededError: at `deadline`; the function's thread follows when it can.
+            DeadlineExceededError: at `deadline`; the function's thread ends when it can.
         """
         self._check()
         if not AsyncConfig.is_async_enabled():
@@ -170,7 +170,7 @@ class CallDispatcher:
             async with asyncio.timeout(deadline - time.monotonic()):
                 return await offload(func, deadline, *args, executor=self.executor, **kwargs)
         except TimeoutError as error:
-            if type(error) is not TimeoutError:  # one of ours, which says more
+            if type(error) is not TimeoutError:  # one of our own, which says more
                 raise
             raise DeadlineExceededError("The model did not answer before the deadline.") from error
 
@@ -231,12 +231,12 @@ class CallDispatcher:
             observer=self._policy.observer,
         )
 
-    # --- the end, and the state before it ---
+    # --- state and end ---
 
     def close(self) -> None:
-        """Release threads and connections; calls after it, and those that run, raise ClosedError.
+        """Release threads and connections; running and later calls raise ClosedError. Idempotent.
 
-        Idempotent. A thread that waits for a silent model comes back at once.
+        A thread that waits for a silent model returns immediately.
         """
         with self._guard:
             if self._closed:
@@ -244,7 +244,7 @@ class CallDispatcher:
             self._closed = True
             opened, executor = self._opened, self._executor
         if self._pid != os.getpid():
-            return  # what was opened belongs to the parent process
+            return  # everything opened belongs to the parent process
         thread = get_loop_thread()
         for transport in opened:
             if not hasattr(transport, "aclose"):
@@ -254,12 +254,12 @@ class CallDispatcher:
             else:
                 thread.run(transport.aclose(), CLOSE_WITHIN_S)
         if executor is not None:
-            # A thread must not wait for itself, and the loop must not wait for anybody.
-            inside = threading.current_thread() in executor._threads or thread.is_current()  # noqa: SLF001 - there is no other way to ask
+            # A thread must not wait for itself, and the loop must not block at all.
+            inside = threading.current_thread() in executor._threads or thread.is_current()  # noqa: SLF001 - there is no public way to ask
             executor.shutdown(wait=not inside, cancel_futures=True)
 
     def stats(self) -> dict[str, Any]:
-        """The pool, the places and the breaker at this moment."""
+        """A snapshot of the pool, admission, breaker and retry quota."""
         guards = self._guards
         return {
             "transport": self._transport
@@ -272,8 +272,8 @@ class CallDispatcher:
         }
 
 
-# A client beside an app is seldom closed by its owner; aiohttp complains at length when its
-# connections are still open at the end of the process.
+# A client beside an app is seldom closed by its owner, and aiohttp complains at length about
+# connections that are still open when the process exits.
 _dispatchers: "weakref.WeakSet[CallDispatcher]" = weakref.WeakSet()
 
 

@@ -1,8 +1,8 @@
-"""When a failed attempt is worth another one, how long to wait for it, and when to stop trying.
+"""Which failures are retried, after how long, and when to stop.
 
-Full jitter keeps callers who failed together from coming back together
+Full jitter keeps callers that failed together from retrying together
 (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). The quota keeps
-retries from multiplying the load on a provider that is down: a call earns a fifth of a retry.
+retries from multiplying the load on a provider that is down: each call earns a fifth of a retry.
 """
 
 import random
@@ -27,7 +27,7 @@ _WORTH_ANOTHER = (
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """The time before attempt n + 1: a random part of `first_s` * 2 ** (n - 1), up to `cap_s`."""
+    """The delay before attempt n + 1: a random part of `first_s` * 2 ** (n - 1), up to `cap_s`."""
 
     first_s: float = 0.5
     cap_s: float = 8.0
@@ -39,18 +39,18 @@ class Backoff:
 
 
 def is_worth_another(error: ProviderError) -> bool:
-    """Whether the same request may be accepted a moment later."""
+    """Whether the same request may succeed a moment later."""
     if isinstance(error, ProviderRateLimitedError):
         return not error.quota_exhausted
     return isinstance(error, _WORTH_ANOTHER)
 
 
 class RetryQuota:
-    """A store of retries that calls fill slowly and retries empty; shared by all callers.
+    """A budget of retries that calls fill slowly and retries use up; shared by all callers.
 
     Args:
-        capacity: retries at most, and at the start: a short failure is always retried.
-        earned_per_call: what a call adds. 0.2 keeps a dead provider at 1.2 attempts a call.
+        capacity: the most retries, also at the start: a brief failure is always retried.
+        earned_per_call: what each call adds; 0.2 limits a dead provider to 1.2 attempts a call.
     """
 
     def __init__(self, capacity: float = 10.0, earned_per_call: float = 0.2) -> None:
@@ -61,7 +61,7 @@ class RetryQuota:
 
     def earn(self) -> None:
         """Count a call."""
-        if self._left < self._capacity:  # a stale look costs at most one call's fifth
+        if self._left < self._capacity:  # a stale read costs at most a fifth of a retry
             with self._guard:
                 self._left = min(self._capacity, self._left + self._earned_per_call)
 
@@ -75,16 +75,16 @@ class RetryQuota:
 
     @property
     def left(self) -> float:
-        """Retries that are left."""
+        """The retries left."""
         return self._left
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Which failure is tried again, and after how long.
+    """Which failures are retried, and after how long.
 
     Attributes:
-        max_attempts: attempts in all, the first one included.
+        max_attempts: attempts in all, including the first.
         backoff: the delays.
     """
 
@@ -97,10 +97,10 @@ class RetryPolicy:
         """Seconds to wait before the next attempt, or None to give up.
 
         Args:
-            error: of the attempt that just failed.
-            failed_attempts: so far, this one included.
+            error: the last attempt's.
+            failed_attempts: so far, including this one.
             remaining_s: until the deadline.
-            quota: one retry of it is spent when there is to be another attempt.
+            quota: one retry is taken from it for another attempt.
         """
         if failed_attempts >= self.max_attempts or not is_worth_another(error):
             return None

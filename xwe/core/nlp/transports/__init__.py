@@ -1,4 +1,4 @@
-"""The ways to the provider: one port, three transports, chosen by name (LLM_TRANSPORT)."""
+"""The transports to the provider, chosen by name (LLM_TRANSPORT)."""
 
 from importlib import import_module
 from typing import Any

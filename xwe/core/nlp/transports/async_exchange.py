@@ -1,4 +1,4 @@
-"""What the transports on the loop share: a call's life, its time limits, and what errors mean."""
+"""What the transports on the loop share: the life of a call, its time limits, its errors."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class AsyncExchange(ABC):
-    """One request and its reply, within its time limits; the library's errors end here."""
+    """One request and its reply, within its time limits; the library's errors are mapped here."""
 
     __slots__ = ("_endpoint", "_is_aborted", "_limits", "_loop", "_timeout", "_wait")
 
@@ -35,7 +35,7 @@ class AsyncExchange(ABC):
         self._is_aborted = False
 
     async def fetch(self, payload: bytes, hidden: Iterable[str]) -> bytes:
-        """Send the request; the whole body of its reply."""
+        """Send the request and return the whole body of the reply."""
         body = WholeBody()
         try:
             with self._wait:
@@ -48,7 +48,7 @@ class AsyncExchange(ABC):
         return body.joined()
 
     async def open(self, payload: bytes, hidden: Iterable[str]) -> str:
-        """Send the request; the content type of its reply, whose body `read` gives."""
+        """Send the request and return the reply's content type; `read` gives the body."""
         try:
             with self._wait:
                 return await self._send(payload, hidden)
@@ -75,7 +75,7 @@ class AsyncExchange(ABC):
         """Some bytes of the body; none at its end."""
 
     def abort(self) -> None:
-        """Make the caller's wait, or its next one, end with a ClosedError."""
+        """End the caller's wait, or its next one, with a ClosedError."""
         self._is_aborted = True
         self._wait.on_timeout()
 
@@ -121,8 +121,8 @@ class AsyncHTTPTransport(ABC):
     Args:
         endpoint: the full address of chat completions.
         api_key: sent as a bearer token.
-        connect_s: until a connection stands, in seconds; a call's own limit counts if shorter.
-        pool_size: how many connections are kept for further calls.
+        connect_s: limit for connecting, in seconds; a call's own limit applies if shorter.
+        pool_size: the most idle connections kept.
 
     Raises:
         SettingsError: the endpoint or the key cannot be used.

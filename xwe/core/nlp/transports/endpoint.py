@@ -1,4 +1,4 @@
-"""Where a transport connects to, and what it says when that fails."""
+"""The address a transport connects to, and the errors when that fails."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from xwe.errors import ProviderUnreachableError, SettingsError
 
 _RESETS = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ESHUTDOWN})
 
-# What tells most, wherever in the chain of causes it stands.
+# The most telling causes, wherever in the chain they are.
 _TELLING = (
     (socket.gaierror, "its host name is unknown"),
     (ssl.SSLCertVerificationError, "its certificate is not trusted (SSL_CERT_FILE names what is)"),
@@ -26,14 +26,14 @@ _TELLING = (
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address of chat completions.
+    """The address of chat completions.
 
     Attributes:
-        url: the whole of it, as it is asked for.
-        address: host and port, for people.
-        proxy: the proxy that the environment names for it (HTTPS_PROXY, NO_PROXY …), read once.
-        ca_bundle: the trusted certificates that the environment names, a file or a folder; None
-            leaves them to the library.
+        url: the full address.
+        address: host and port, for messages.
+        proxy: the environment's proxy for it (HTTPS_PROXY, NO_PROXY …), read once.
+        ca_bundle: the environment's trusted certificates, a file or a folder; None for the
+            library's own.
     """
 
     url: str
@@ -46,8 +46,8 @@ class Endpoint:
         """The endpoint at `url`.
 
         Raises:
-            SettingsError: it is no address, or it holds a user name or a password (they would
-                end up in logs).
+            SettingsError: it is not an address, or it contains a user name or password (which
+                would end up in logs).
         """
         url = url.strip()
         try:
@@ -64,7 +64,7 @@ class Endpoint:
         return cls(url, f"{host}:{port}", _proxy_for(parts), _ca_bundle())
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """What to trust, where the environment says so and TLS is spoken: reading it takes long."""
+        """The environment's trusted certificates, if TLS is used; slow to read."""
         addresses = (self.url, self.proxy or "")
         if self.ca_bundle is None or not any(a.lower().startswith("https:") for a in addresses):
             return None
@@ -73,14 +73,14 @@ class Endpoint:
         return ssl.create_default_context(cafile=self.ca_bundle)
 
     def unreachable(self, cause: BaseException) -> ProviderUnreachableError:
-        """The error for a connection that did not come about, or ended before the reply."""
+        """The error for a connection that failed, or ended before the reply."""
         return ProviderUnreachableError(
             f"No answer from {self.address}: {_why(cause)}."
             " Is the server running? Check LLM_BASE_URL."
         )
 
     def broken(self, cause: BaseException) -> ProviderUnreachableError:
-        """The error for a connection that ended within the reply."""
+        """The error for a connection that ended during the reply."""
         return ProviderUnreachableError(
             f"The connection to {self.address} broke within the reply: {_why(cause)}."
         )
@@ -99,19 +99,19 @@ def request_headers(api_key: str) -> dict[str, str]:
         "Authorization": f"Bearer {api_key}",
         "Content-Type": "application/json",
         "Accept": "application/json, text/event-stream",
-        # Compression saves little on a reply of this size and delays the pieces of a stream.
+        # Compression saves little on replies of this size and delays the pieces of a stream.
         "Accept-Encoding": "identity",
         "User-Agent": "xwe",
     }
 
 
 def was_reset(cause: BaseException) -> bool:
-    """Whether the peer broke the connection, instead of ending it in order."""
+    """Whether the peer reset the connection instead of closing it."""
     return any(isinstance(exc, OSError) and exc.errno in _RESETS for exc in causes(cause))
 
 
 def causes(exc: BaseException | None) -> Iterator[BaseException]:
-    """The exception and what it came from; the libraries wrap the cause that tells something."""
+    """The exception and its causes; the libraries wrap the one that says something."""
     seen = set()
     while exc is not None and id(exc) not in seen:
         seen.add(id(exc))

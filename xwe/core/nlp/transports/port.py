@@ -1,9 +1,9 @@
-"""What a transport is: one exchange with the provider, written for one runtime.
+"""The interface of a transport: one exchange with the provider, for one runtime.
 
-A transport makes exactly one attempt. It knows nothing of retries, limits or caches: those are
-the call path's. Of its provider it raises only the `ProviderError`s of `xwe.errors`: foreign
-exceptions are mapped where they enter. A request that cannot be sent is an `InvalidRequestError`,
-a transport that was closed a `ClosedError`, and `CancelledError` passes.
+A transport makes exactly one attempt. Retries, limits and caches belong to the call path. For
+failures of the provider it raises the `ProviderError`s of `xwe.errors` and nothing else: foreign
+exceptions are mapped where they enter. A request that cannot be sent raises `InvalidRequestError`,
+a closed transport `ClosedError`, and `CancelledError` passes through.
 """
 
 from collections.abc import AsyncGenerator, Generator
@@ -13,7 +13,7 @@ from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLi
 
 
 class AsyncTransport(Protocol):
-    """Native on the resident loop; every method is called there and nowhere else."""
+    """Runs on the resident loop; every method is called there only."""
 
     async def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
         """The whole reply. Cancelling closes the upstream connection at once."""
@@ -21,7 +21,7 @@ class AsyncTransport(Protocol):
     def stream(self, request: CompletionRequest, limits: TimeLimits) -> AsyncGenerator[Delta, None]:
         """The reply in pieces; an async generator whose `aclose()` closes the connection.
 
-        It ends normally only after a `finish_reason` came; otherwise it raises
+        It ends normally only after a `finish_reason`; otherwise it raises
         `StreamInterruptedError` (after the first delta) or another `ProviderError` (before it).
         """
 
@@ -30,7 +30,7 @@ class AsyncTransport(Protocol):
 
 
 class BlockingTransport(Protocol):
-    """Native in a thread; any number of threads may call at once."""
+    """Runs in the calling thread; any number of threads may call at once."""
 
     def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
         """The whole reply."""

@@ -1,4 +1,4 @@
-"""From a reply's bytes to its pieces, the same way for every transport. No I/O."""
+"""From a reply's bytes to its pieces, for every transport. No I/O."""
 
 from collections.abc import Iterable
 
@@ -8,15 +8,15 @@ from xwe.core.nlp.wire import DONE, MAX_BODY_BYTES, delta_from_reply, parse_delt
 from xwe.errors import ProviderBadReplyError, ProviderError, StreamInterruptedError
 
 REFUSAL_BYTES = 1 << 16
-"""As much of an error reply is read; what it has to say stands at its start."""
+"""How much of an error reply is read; what matters is at its start."""
 
 _WHOLE_STARTS = (b"{", b"[", b"<")
 
 
 class WholeBody:
-    """A body that is collected up to the limit.
+    """Collects a body up to the limit.
 
-    In pieces: one buffer that grows is copied at times, and then there are two of it.
+    In pieces: a growing buffer is copied now and then, and exists twice while it is.
     """
 
     __slots__ = ("_parts", "_size")
@@ -29,7 +29,7 @@ class WholeBody:
         """Take the next bytes.
 
         Raises:
-            ProviderBadReplyError: they are too many.
+            ProviderBadReplyError: the body is too large.
         """
         self._size += len(chunk)
         if self._size > MAX_BODY_BYTES:
@@ -43,7 +43,7 @@ class WholeBody:
 
 
 class DeltaReader:
-    """Turns the body of a streamed reply into deltas, and judges how it ended.
+    """Turns the body of a streamed reply into deltas, and decides how it ended.
 
     ::
 
@@ -54,13 +54,13 @@ class DeltaReader:
 
     Args:
         content_type: the reply's header. Servers that do not stream answer with one JSON object,
-            and some mislabel their streams; where this is not `text/event-stream`, the first
-            bytes decide.
+            and some mislabel their streams; if it is not `text/event-stream`, the first bytes
+            decide.
         hidden: texts that an error must not show.
 
     Attributes:
         done: nothing more is expected.
-        finished: a finish_reason came; nothing that happens now is a failure.
+        finished: a finish_reason came; nothing from now on is a failure.
     """
 
     __slots__ = (
@@ -86,7 +86,7 @@ class DeltaReader:
         self.finished = False
 
     def feed(self, chunk: bytes) -> list[Delta]:
-        """The deltas that these bytes complete. A failure waits until these are delivered."""
+        """The deltas that these bytes complete. A failure is raised later, by `raise_failure`."""
         if self.done:
             return []
         if self._decoder is None:
@@ -101,11 +101,11 @@ class DeltaReader:
         return self._take(self._decoder, chunk)
 
     def fail(self, error: ProviderError, reason: str, cause: BaseException | None = None) -> None:
-        """The stream broke: `error` where nothing was delivered, otherwise an interruption.
+        """The stream broke: `error` if nothing was delivered, otherwise an interruption.
 
         Args:
             error: what happened.
-            reason: the same, as `StreamInterruptedError` names it.
+            reason: the reason for a `StreamInterruptedError`.
             cause: the foreign exception behind it.
         """
         self.done = True
@@ -122,7 +122,7 @@ class DeltaReader:
             self._failure = error
 
     def raise_failure(self) -> None:
-        """Raise what went wrong, if anything did."""
+        """Raise the failure, if there was one."""
         if self._failure is not None:
             raise self._failure
 
@@ -160,7 +160,7 @@ class DeltaReader:
         if self._whole is None:
             start = chunk.lstrip(b" \t\r\n")[:1]
             if chunk and not start:
-                return []  # some servers send white space while they think
+                return []  # some servers send white space while they work
             if start and start not in _WHOLE_STARTS:
                 self._decoder = SSEDecoder()
                 return self.feed(chunk)

@@ -1,4 +1,4 @@
-"""The documents' transport: the requests library, blocking, in whatever thread calls it."""
+"""The documents' transport: the requests library, blocking, in the calling thread."""
 
 import contextlib
 import http.client
@@ -27,18 +27,18 @@ _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 class RequestsTransport:
     """A pool of connections, shared by any number of threads.
 
-    It stands on the library's `HTTPAdapter`, which is safe between threads, instead of a
-    `Session`, which is not quite: what a session adds (cookies, redirects, a look at the
-    environment for each call) is unwanted here. The environment's proxy is read once.
+    It uses the library's `HTTPAdapter`, which is thread-safe, not a `Session`, which is not quite:
+    what a session adds (cookies, redirects, reading the environment for each call) is unwanted
+    here. The environment's proxy is read once.
 
-    Host names are looked up by `getaddrinfo`, which nothing can interrupt: where the system's
-    resolver takes longer than `connect_s`, so does the call.
+    Host names are resolved by `getaddrinfo`, which nothing can interrupt: if the system's resolver
+    takes longer than `connect_s`, so does the call.
 
     Args:
         endpoint: the full address of chat completions.
         api_key: sent as a bearer token.
-        connect_s: until a connection stands, in seconds; a call's own limit counts if shorter.
-        pool_size: how many idle connections are kept.
+        connect_s: limit for connecting, in seconds; a call's own limit applies if shorter.
+        pool_size: the most idle connections kept.
 
     Raises:
         SettingsError: the endpoint or the key cannot be used.
@@ -97,7 +97,7 @@ class RequestsTransport:
         return self._closed
 
     def post(self, payload: bytes, limits: TimeLimits, limit: AttemptTimeout) -> requests.Response:
-        """The reply to a request, as soon as its headers are there; raises the library's errors."""
+        """The reply to a request, once its headers are there; raises the library's errors."""
         if self._closed:
             raise ClosedError("The client was closed; make a new one.")
         prepared = requests.PreparedRequest()
@@ -118,7 +118,7 @@ class RequestsTransport:
 
 
 class _RequestsExchange:
-    """One request and its reply, within its time limits; the library's errors end here."""
+    """One request and its reply, within its time limits; the library's errors are mapped here."""
 
     __slots__ = ("_endpoint", "_limits", "_response", "_timeout", "_transport")
 
@@ -132,7 +132,7 @@ class _RequestsExchange:
         self._response: requests.Response | None = None
 
     def fetch(self, payload: bytes, hidden: Iterable[str]) -> bytes:
-        """Send the request; the whole body of its reply."""
+        """Send the request and return the whole body of the reply."""
         self.open(payload, hidden)
         self._timeout.headers_came()
         body = WholeBody()
@@ -144,7 +144,7 @@ class _RequestsExchange:
         return body.joined()
 
     def open(self, payload: bytes, hidden: Iterable[str]) -> requests.Response:
-        """Send the request; the reply, of which `read` then gives the body."""
+        """Send the request and return the reply, whose body `read` gives."""
         try:
             response = self._response = self._transport.post(payload, self._limits, self._timeout)
             if response.status_code < 300:  # noqa: PLR2004 - a success
@@ -157,7 +157,7 @@ class _RequestsExchange:
         raise error_from_status(response.status_code, response.headers, body, hidden=hidden)
 
     def read(self, reader: DeltaReader) -> bytes:
-        """The body's next bytes; none at its end, and where it breaks, which the reader is told."""
+        """The next bytes of the body; none at its end, or where it breaks (`reader.fail`)."""
         if reader.finished:
             self._timeout.finish_came()
         try:
@@ -171,7 +171,7 @@ class _RequestsExchange:
         return chunk
 
     def drain(self) -> None:
-        """Read to the body's formal end if that is near, so that the connection can be kept."""
+        """Wait briefly for the body's formal end, so that the connection is kept."""
         self._timeout.drain()
         with contextlib.suppress(*_FOREIGN):
             while self._read_some():
@@ -200,7 +200,7 @@ class _RequestsExchange:
         return self._endpoint.unreachable(exc)
 
     def _breakage(self, exc: Exception) -> tuple[ProviderError, str]:
-        """What a failed read means, and the reason as `StreamInterruptedError` names it."""
+        """What a failed read means, and the reason for a `StreamInterruptedError`."""
         if _is_read_timeout(exc):
             return self._timeout.ended(time.monotonic())
         return self._endpoint.broken(exc), "reset" if was_reset(exc) else "truncated"
@@ -213,7 +213,7 @@ def _is_read_timeout(exc: Exception) -> bool:
 
 
 def _is_not_http(exc: Exception) -> bool:
-    # A peer that ends the connection counts among these too, but says nothing of its protocol.
+    # A peer that closes the connection raises these too, but that says nothing about its protocol.
     ended = (http.client.RemoteDisconnected, http.client.IncompleteRead)
     return any(
         isinstance(cause, http.client.HTTPException) and not isinstance(cause, ended)
