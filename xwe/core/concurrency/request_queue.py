@@ -23,6 +23,7 @@ class AsyncRequestQueue(queue.Queue[T]):
         if max_size < 0:
             raise ValueError(f"max_size={max_size}: it must be 0 (no bound) or more")
         super().__init__(max_size)
+        self._max_size = max_size
         self._closed = False
 
     def close(self) -> None:
@@ -41,6 +42,10 @@ class AsyncRequestQueue(queue.Queue[T]):
         """Whether there are no items."""
         return not self.queue
 
+    def full(self) -> bool:
+        """Whether it holds `max_size` items; never, without a bound."""
+        return 0 < self._max_size <= len(self.queue)
+
     # The three methods by which queue.Queue can be extended, called with its mutex held.
 
     def _qsize(self) -> int:
@@ -50,9 +55,10 @@ class AsyncRequestQueue(queue.Queue[T]):
     def _put(self, item: T) -> None:
         if self._closed:
             raise ClosedError("the queue is closed and takes no more items")
-        super()._put(item)
+        self.queue.append(item)
 
     def _get(self) -> T:
         if not self.queue:
             raise ClosedError("the queue is closed and empty")
-        return super()._get()
+        item: T = self.queue.popleft()
+        return item

@@ -168,3 +168,12 @@ def test_many_threads_lose_and_double_nothing(pool):
         writer.result()
     requests.close()
     assert sorted(reading[0].result() + reading[1].result()) == list(range(1000))
+
+
+def test_a_closed_queue_reports_what_is_inside():
+    requests = AsyncRequestQueue(max_size=1)
+    requests.put(1)
+    requests.close()
+    assert (requests.qsize(), requests.full(), requests.empty()) == (1, True, False)
+    requests.get()
+    assert (requests.qsize(), requests.full(), requests.empty()) == (0, False, True)
