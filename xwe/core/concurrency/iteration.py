@@ -33,40 +33,21 @@ T = TypeVar("T")
 CLOSE_WITHIN_S = 5.0
 
 
-class _PumpCall(LoopCall[None]):
-    """Ends the mailbox however the pump ends, also when the loop is closed."""
-
-    __slots__ = ("_mailbox",)
-
-    def __init__(
-        self, coro: Coroutine[Any, Any, None], context: contextvars.Context, mailbox: Mailbox[Any]
-    ) -> None:
-        super().__init__(coro, context)
-        self._mailbox = mailbox
-
-    def deliver(self, result: None) -> None:  # noqa: ARG002 - there is none
-        self._mailbox.close()
-
-    def fail(self, error: BaseException) -> None:
-        self._mailbox.close(error)
-
-
-class _LoopPump(Generic[T]):
+class _LoopPump(LoopCall[None], Generic[T]):
     """Moves the items of an asynchronous iterator into a mailbox, on a loop thread."""
 
-    def __init__(self, source: AsyncIterator[T]) -> None:
+    def __init__(self, source: AsyncIterator[T], context: contextvars.Context) -> None:
+        super().__init__(self._move_all(), context)
         self.mailbox: Mailbox[T] = Mailbox()
         self._source = source
-        self._task: asyncio.Task[None] | None = None
         self._begun = self._moving = self._finished = False
 
-    def start(self, thread: LoopThread, context: contextvars.Context) -> None:
+    def begin(self, thread: LoopThread) -> None:
         """Start moving items."""
         self._begun = self._moving = True
-        thread.start(_PumpCall(self._move_all(), context, self.mailbox))
+        thread.start(self)
 
     async def _move_all(self) -> None:
-        self._task = asyncio.current_task()
         try:
             await self._move()
         finally:
@@ -84,20 +65,26 @@ class _LoopPump(Generic[T]):
             if not mailbox.put(item):  # raises ClosedError when the reader has left
                 await mailbox.space()
 
+    def deliver(self, result: None) -> None:  # noqa: ARG002 - there is none
+        """End the mailbox."""
+        self.mailbox.close()
+
+    def fail(self, error: BaseException) -> None:
+        """End the mailbox with `error`; also when the loop is closed."""
+        self.mailbox.close(error)
+
     def leave(self) -> Coroutine[Any, Any, None] | None:
         """Drop what is left, as the reader; the rest of the clean-up for the loop, if any."""
         self.mailbox.leave()
         if not self._begun:
+            self._coro.close()
             # A generator that never started has nothing to close.
             return None if inspect.isasyncgen(self._source) else _aclose(self._source)
-        if self._finished:
-            self._task = None  # its error leads to this pump: break the cycle
-            return None
-        return self._end()
+        return None if self._finished else self._wind_up()
 
-    async def _end(self) -> None:
+    async def _wind_up(self) -> None:
         """Cancel the iterator and wait for its clean-up; raise its error."""
-        task, self._task = self._task, None
+        task = self.task
         if task is None or task.done():
             return
         if self._moving:
@@ -131,13 +118,13 @@ def iterate_in_sync(source: AsyncIterator[T]) -> Generator[T, None, None]:
 
 
 def _read(source: AsyncIterator[T], context: contextvars.Context) -> Generator[Any, None, None]:
-    pump = _LoopPump(source)
+    pump = _LoopPump(source, context)
     thread: LoopThread | None = None
     try:
         yield
         thread = get_loop_thread()
         thread.refuse_own_thread()
-        pump.start(thread, context)
+        pump.begin(thread)
         while items := pump.mailbox.drain():
             yield from items
     finally:
@@ -192,9 +179,9 @@ async def iterate_across(source: AsyncIterator[T]) -> AsyncGenerator[T, None]:
         finally:
             await _aclose(source)
         return
-    pump = _LoopPump(source)
+    pump = _LoopPump(source, contextvars.copy_context())
     try:
-        pump.start(thread, contextvars.copy_context())
+        pump.begin(thread)
         while items := await pump.mailbox.drain_async():
             for item in items:
                 yield item

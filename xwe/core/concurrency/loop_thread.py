@@ -115,15 +115,12 @@ class LoopThread:
         """
         try:
             self.refuse_own_thread()
-            loop = self.loop
-        except BaseException:
+        except LoopDeadlockError:
             coro.close()
             raise
-        if context is None:
-            context = contextvars.copy_context()
-        call = WaitedCall(coro, context)
+        call = WaitedCall(coro, contextvars.copy_context() if context is None else context)
         try:
-            self._hand_over(loop, call)
+            self.start(call)
             finished = call.wait(timeout_s)
         except BaseException:  # Ctrl-C in the waiting thread: the work must not go on unnoticed
             self._abandon(call)
@@ -136,31 +133,26 @@ class LoopThread:
     def submit(
         self, coro: Coroutine[Any, Any, T], *, context: contextvars.Context | None = None
     ) -> Future[T]:
-        """Start `coro` on the loop and return at once; context as in `run`.
+        """Start `coro` on the loop and return immediately; context as in `run`.
 
         Cancelling the future cancels the coroutine. Waiting for it on the loop's own thread
         would deadlock; `run` refuses to.
         """
-        try:
-            loop = self.loop
-        except BaseException:
-            coro.close()
-            raise
         future: Future[T] = Future()
-        if context is None:
-            context = contextvars.copy_context()
-        call = SubmittedCall(coro, context, future)
+        call = SubmittedCall(
+            coro, contextvars.copy_context() if context is None else context, future
+        )
 
         def cancel_with_it(future: Future[T]) -> None:
             if future.cancelled():
                 self.cancel(call)
 
         future.add_done_callback(cancel_with_it)
-        self._hand_over(loop, call)
+        self.start(call)
         return future
 
     def start(self, call: LoopCall[Any]) -> None:
-        """Begin `call` on the loop and return at once.
+        """Start `call` on the loop and return immediately.
 
         Raises:
             ClosedError: the call has been turned away.
@@ -170,15 +162,6 @@ class LoopThread:
         except BaseException as error:
             call.turn_away(error)
             raise
-        self._hand_over(loop, call)
-
-    def cancel(self, call: LoopCall[Any]) -> None:
-        """End the work of `call`; from any thread."""
-        if self._loop is not None and not self._closed:
-            with contextlib.suppress(RuntimeError):  # closed in this very moment
-                self._loop.call_soon_threadsafe(call.cancel)
-
-    def _hand_over(self, loop: asyncio.AbstractEventLoop, call: LoopCall[Any]) -> None:
         self._incoming.append(call)
         try:  # noqa: SIM105 - suppress() would cost more than the rest of this
             loop.call_soon_threadsafe(self._take_in)
@@ -186,6 +169,12 @@ class LoopThread:
             pass
         if self._closed:  # `close` may have missed it
             self._turn_away_incoming()
+
+    def cancel(self, call: LoopCall[Any]) -> None:
+        """End the work of `call`; from any thread."""
+        if self._loop is not None and not self._closed:
+            with contextlib.suppress(RuntimeError):  # closed in this very moment
+                self._loop.call_soon_threadsafe(call.cancel)
 
     def _take_in(self) -> None:
         if self._closed:

@@ -71,19 +71,25 @@ async def test_a_batch_that_does_not_fill_leaves_after_the_timeout():
         assert await (await processor.add_request(3)) == 30
 
 
-async def test_the_timeout_counts_from_the_oldest_request():
-    gate = Gate()
-    processor = AsyncBatchProcessor(gate, batch_size=2, timeout=NEVER_S)
-    loop = asyncio.get_running_loop()
-    await processor.add_request(0)
-    (collector,) = processor._collectors.values()
-    first_timer = collector._timer
-    assert first_timer.when() == pytest.approx(loop.time() + NEVER_S, abs=10)
-    await processor.add_request(1)  # full: it leaves, and nothing is left to wait for
-    assert collector._timer is None
-    assert first_timer.cancelled()
-    gate.open.set()
-    await processor.close()
+def test_the_timeout_counts_from_the_oldest_request(in_virtual_time):
+    async def main():
+        gate = Gate()
+        gate.open.set()
+        async with AsyncBatchProcessor(gate, batch_size=3, timeout=10) as processor:
+            await processor.add_request(0)
+            await asyncio.sleep(9)
+            await processor.add_request(1)
+            assert gate.batches == []
+            await asyncio.sleep(1.5)
+            assert gate.batches == [[0, 1]]
+            for item in (2, 3, 4):  # full: it leaves, and nothing is left to wait for
+                await processor.add_request(item)
+            await asyncio.sleep(0)
+            assert gate.batches == [[0, 1], [2, 3, 4]]
+            await asyncio.sleep(20)
+            assert len(gate.batches) == 2
+
+    in_virtual_time(main())
 
 
 async def test_a_blocking_function_gets_the_list_in_a_thread():

@@ -250,15 +250,15 @@ def test_a_task_that_is_cancelled_before_its_first_step_does_not_leave_its_calle
             task.cancel()
 
     thread.run(echo(0))
-    hand_over, handed_over = thread._hand_over, threading.Event()
+    start, handed_over = thread.start, threading.Event()
 
-    def hand_over_and_cancel(loop, call):
-        hand_over(loop, call)
+    def start_and_cancel(call):
+        start(call)
         # In the same turn of the held loop as the call's start, and so before its first step.
-        loop.call_soon_threadsafe(cancel_all)
+        thread.loop.call_soon_threadsafe(cancel_all)
         handed_over.set()
 
-    thread._hand_over = hand_over_and_cancel
+    thread.start = start_and_cancel
     outcomes = []
     with hold(thread):
         caller = threading.Thread(

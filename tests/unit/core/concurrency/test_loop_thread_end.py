@@ -109,17 +109,17 @@ def test_a_call_handed_over_while_the_loop_closes_is_turned_away(thread, instant
                 thread.close()
             super().append(call)
 
-    hand_over = thread._hand_over
+    start = thread.start
 
-    def closing_hand_over(loop, call):
+    def closing_start(call):
         if instant == "before the hand-over":
             thread.close()
-        hand_over(loop, call)
+        start(call)
         if instant == "after it":
             thread.close()
 
     thread.run(echo(0))
-    thread._incoming, thread._hand_over = Closing(), closing_hand_over
+    thread._incoming, thread.start = Closing(), closing_start
     work = new_work()
     with pytest.raises(ClosedError):
         thread.run(work.run())
