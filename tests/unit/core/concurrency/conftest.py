@@ -16,7 +16,8 @@ import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from xwe.core.concurrency import iteration, loop_thread
-from xwe.core.concurrency.loop_thread import LoopThread
+from xwe.core.concurrency.blocking import tasks
+from xwe.core.concurrency.loop_thread import LoopThread, get_loop_thread
 
 
 class VirtualSelector(selectors.SelectSelector):
@@ -108,7 +109,8 @@ def ctrl_c():
 
 @pytest.fixture(autouse=True)
 def time_to_close(monkeypatch):
-    """A busy machine may take its time to end what is closed; a test of the limits sets its own."""
+    """A busy machine may be slow to end what is closed; a test of the limits sets its own."""
+    monkeypatch.setattr(tasks, "SETTLE_WITHIN_S", 60.0)
     monkeypatch.setattr(loop_thread, "CLOSE_WITHIN_S", 30.0)
     monkeypatch.setattr(iteration, "CLOSE_WITHIN_S", 30.0)
 
@@ -156,6 +158,10 @@ class Held:
         return self
 
     def __exit__(self, *_):
+        self.set()
+
+    def set(self):
+        """Let it go."""
         self._go.set()
 
 
@@ -190,6 +196,13 @@ def new_work():
 def hold():
     """Keeps the thread of a loop busy for the length of a `with`."""
     return Held
+
+
+@pytest.fixture
+def blocked_loop():
+    """Holds the resident loop until `set` is called, or the test ends."""
+    with Held(get_loop_thread()) as held:
+        yield held
 
 
 @pytest.fixture

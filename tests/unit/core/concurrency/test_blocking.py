@@ -9,6 +9,7 @@ import threading
 from concurrent import futures
 
 import pytest
+from loop_work import echo, for_ever, started
 
 from xwe.core.concurrency import blocking
 from xwe.core.concurrency.blocking import tasks
@@ -18,53 +19,9 @@ from xwe.errors import DeadlineExceededError, SaturatedError
 user = contextvars.ContextVar("user", default="nobody")
 
 
-async def echo(value):
-    await asyncio.sleep(0)
-    return value
-
-
 async def fail():
     await asyncio.sleep(0)
     raise LookupError("broken")
-
-
-async def for_ever(ended=None):
-    try:
-        await asyncio.Event().wait()
-    finally:
-        for _ in range(200):  # a clean-up that takes its time
-            await asyncio.sleep(0)
-        if ended is not None:
-            ended.set()
-
-
-def started(coro):
-    """A task that has taken its first step."""
-    task = blocking.create_task(coro)
-    blocking.sleep(0)  # a task as well, and behind it
-    return task
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch):
-    """A busy machine may take its time to carry a cancellation out."""
-    monkeypatch.setattr(tasks, "SETTLE_WITHIN_S", 60)
-
-
-@pytest.fixture
-def blocked_loop():
-    """Holds the resident loop until it is told to let go."""
-    held, let_go = threading.Event(), threading.Event()
-
-    def hold():
-        held.set()
-        let_go.wait(60)
-
-    blocking.get_running_loop().call_soon_threadsafe(hold)
-    assert held.wait(60)
-    yield let_go
-    let_go.set()
-    blocking.sleep(0)
 
 
 def test_run_returns_the_result_and_carries_the_context():

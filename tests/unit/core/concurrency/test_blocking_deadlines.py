@@ -8,39 +8,12 @@ import threading
 import time
 
 import pytest
+from loop_work import echo, for_ever, started
 
 from xwe.core.concurrency import blocking
 from xwe.core.concurrency.blocking import tasks
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.errors import DeadlineExceededError, LoopDeadlockError
-
-
-async def echo(value):
-    await asyncio.sleep(0)
-    return value
-
-
-async def for_ever(ended=None):
-    try:
-        await asyncio.Event().wait()
-    finally:
-        for _ in range(200):  # a clean-up that takes its time
-            await asyncio.sleep(0)
-        if ended is not None:
-            ended.set()
-
-
-def started(coro):
-    """A task that has taken its first step."""
-    task = blocking.create_task(coro)
-    blocking.sleep(0)  # a task as well, and behind it
-    return task
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch):
-    """A busy machine may take its time to carry a cancellation out."""
-    monkeypatch.setattr(tasks, "SETTLE_WITHIN_S", 60)
 
 
 @pytest.fixture

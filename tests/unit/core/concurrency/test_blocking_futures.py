@@ -5,6 +5,7 @@ import threading
 from concurrent import futures
 
 import pytest
+from loop_work import echo
 
 from xwe.core.concurrency import blocking
 from xwe.core.concurrency.loop_thread import close_loop_thread, get_loop_thread
@@ -15,11 +16,6 @@ from xwe.errors import ClosedError
 def pool():
     with futures.ThreadPoolExecutor(8) as executor:
         yield executor
-
-
-async def echo(value):
-    await asyncio.sleep(0)
-    return value
 
 
 def test_a_future_is_set_by_one_thread_and_read_by_another(pool):

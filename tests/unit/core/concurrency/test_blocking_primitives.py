@@ -21,22 +21,6 @@ def pool():
 
 
 @pytest.fixture
-def blocked_loop():
-    """Holds the resident loop until it is told to let go."""
-    held, let_go = threading.Event(), threading.Event()
-
-    def hold():
-        held.set()
-        let_go.wait(60)
-
-    blocking.get_running_loop().call_soon_threadsafe(hold)
-    assert held.wait(60)
-    yield let_go
-    let_go.set()
-    blocking.sleep(0)
-
-
-@pytest.fixture
 def in_line(monkeypatch):
     """A semaphore that counts those who have begun to wait."""
     joined = threading.Semaphore(0)
