@@ -206,6 +206,15 @@ class BoundedThreadPoolExecutor(ThreadPoolExecutor):
             )
 
 
+def new_executor(thread_name_prefix: str) -> BoundedThreadPoolExecutor:
+    """A pool sized by LLM_ASYNC_WORKERS and LLM_ASYNC_QUEUE_SIZE."""
+    return BoundedThreadPoolExecutor(
+        AsyncConfig.get_worker_count(),
+        AsyncConfig.get_queue_size(),
+        thread_name_prefix=thread_name_prefix,
+    )
+
+
 # Weak references: the threads of a pool that nobody uses end on their own.
 _pools: "weakref.WeakSet[BoundedThreadPoolExecutor]" = weakref.WeakSet()
 
@@ -225,11 +234,7 @@ def get_global_executor() -> BoundedThreadPoolExecutor:
     """
     with _Global.guard:
         if _Global.executor is None:
-            _Global.executor = BoundedThreadPoolExecutor(
-                AsyncConfig.get_worker_count(),
-                AsyncConfig.get_queue_size(),
-                thread_name_prefix=f"xwe-global-{next(_Global.numbers)}",
-            )
+            _Global.executor = new_executor(f"xwe-global-{next(_Global.numbers)}")
         return _Global.executor
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 from collections.abc import Coroutine
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from xwe.core.concurrency.loop_thread import LoopThread
@@ -24,12 +23,7 @@ class OwnLoop:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def run(

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from xwe.core.concurrency.async_config import AsyncConfig
-from xwe.core.concurrency.executor import BoundedThreadPoolExecutor, offload
+from xwe.core.concurrency.executor import BoundedThreadPoolExecutor, new_executor, offload
 from xwe.errors import ClosedError
 
 P = ParamSpec("P")
@@ -48,11 +48,7 @@ class AsyncWrapper(Generic[P, R]):
         self._closed = False
         self._own: BoundedThreadPoolExecutor | None = None
         if executor is None and not self._is_async:
-            executor = self._own = BoundedThreadPoolExecutor(
-                AsyncConfig.get_worker_count(),
-                AsyncConfig.get_queue_size(),
-                thread_name_prefix="xwe-wrapper",
-            )
+            executor = self._own = new_executor("xwe-wrapper")
         self._executor = executor
         functools.update_wrapper(self, func)
 

@@ -1,7 +1,6 @@
 """What `LLMClient.stream` and its twin return: the pieces, and the whole reply afterwards."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from types import TracebackType
 from typing import Self
 
 from xwe.core.nlp.assembly import ReplyAssembly
@@ -43,12 +42,7 @@ class CompletionStream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -77,10 +71,5 @@ class AsyncCompletionStream:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()

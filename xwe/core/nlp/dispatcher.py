@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from xwe.core.concurrency.async_config import AsyncConfig
 from xwe.core.concurrency.bridge import await_on_resident
-from xwe.core.concurrency.executor import BoundedThreadPoolExecutor, offload
+from xwe.core.concurrency.executor import BoundedThreadPoolExecutor, new_executor, offload
 from xwe.core.concurrency.iteration import iterate_across, iterate_in_sync, iterate_offloaded
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.core.nlp.assembly import ReplyAssembly
@@ -31,8 +31,7 @@ from xwe.core.nlp.runtime import (
     iterate_without_loop,
     run_without_loop,
 )
-from xwe.core.nlp.transports import open_transport
-from xwe.core.nlp.transports.port import AsyncTransport, BlockingTransport
+from xwe.core.nlp.transports import AsyncTransport, BlockingTransport, open_transport
 from xwe.errors import ClosedError, DeadlineExceededError
 
 T = TypeVar("T")
@@ -102,11 +101,7 @@ class CallDispatcher:
         if executor is None or self._pid != os.getpid():
             self._check()
             with self._guard:
-                executor = self._executor = self._executor or BoundedThreadPoolExecutor(
-                    AsyncConfig.get_worker_count(),
-                    AsyncConfig.get_queue_size(),
-                    thread_name_prefix="xwe-llm",
-                )
+                executor = self._executor = self._executor or new_executor("xwe-llm")
         return executor
 
     # --- the four kinds of call ---

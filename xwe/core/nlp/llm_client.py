@@ -19,7 +19,7 @@ from xwe.core.nlp.completion_stream import AsyncCompletionStream, CompletionStre
 from xwe.core.nlp.dispatcher import BLOCKING_TRANSPORT, CallDispatcher
 from xwe.core.nlp.observation import log_every_call
 from xwe.core.nlp.structured import Schema, structured_dialogue
-from xwe.core.nlp.transports.port import AsyncTransport, BlockingTransport
+from xwe.core.nlp.transports import AsyncTransport, BlockingTransport
 from xwe.errors import InvalidRequestError
 from xwe.settings import client_environment
 from xwe.settings.providers import PROVIDERS

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from xwe.core.concurrency.admission import Admission
 from xwe.core.concurrency.rate_limit import RateLimiter
 from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits
-from xwe.core.nlp.transports.port import AsyncTransport, BlockingTransport
+from xwe.core.nlp.transports import AsyncTransport, BlockingTransport
 from xwe.errors import DeadlineExceededError
 
 T = TypeVar("T")

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent import futures
 from functools import partial
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from xwe.core.concurrency.blocking import tasks
@@ -64,24 +63,14 @@ class Semaphore:
         self.acquire()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     async def __aenter__(self) -> Self:
         await self.acquire_async()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.release()
 
 

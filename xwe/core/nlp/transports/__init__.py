@@ -1,12 +1,17 @@
-"""The transports to the provider, chosen by name (LLM_TRANSPORT)."""
+"""The transports to the provider, and what one is; chosen by name (LLM_TRANSPORT).
 
+A transport makes exactly one attempt. Retries, limits and caches belong to the call path. For
+failures of the provider it raises the `ProviderError`s of `xwe.errors` and nothing else: foreign
+exceptions are mapped where they enter. A request that cannot be sent raises `InvalidRequestError`,
+a closed transport `ClosedError`, and `CancelledError` passes through.
+"""
+
+from collections.abc import AsyncGenerator, Generator
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
-from xwe.core.nlp.transports.port import AsyncTransport, BlockingTransport
+from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits
 from xwe.errors import SettingsError
-
-__all__ = ["AsyncTransport", "BlockingTransport", "open_transport"]
 
 # Its library (0.3 to 0.7 s) is imported when it is opened, not before.
 _TRANSPORTS = {
@@ -14,6 +19,41 @@ _TRANSPORTS = {
     "aiohttp": ("aiohttp_transport", "AiohttpTransport"),
     "openai": ("openai_transport", "OpenAITransport"),
 }
+
+
+class AsyncTransport(Protocol):
+    """Runs on the resident loop; every method is called there only."""
+
+    async def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
+        """The whole reply. Cancelling closes the upstream connection at once."""
+
+    def stream(self, request: CompletionRequest, limits: TimeLimits) -> AsyncGenerator[Delta, None]:
+        """The reply in pieces; an async generator whose `aclose()` closes the connection.
+
+        It ends normally only after a `finish_reason`; otherwise it raises
+        `StreamInterruptedError` (after the first delta) or another `ProviderError` (before it).
+        """
+
+    async def aclose(self) -> None:
+        """Release the pooled connections; running calls end with `ClosedError`. Idempotent."""
+
+
+class BlockingTransport(Protocol):
+    """Runs in the calling thread; any number of threads may call at once."""
+
+    def complete(self, request: CompletionRequest, limits: TimeLimits) -> Completion:
+        """The whole reply."""
+
+    def stream(
+        self, request: CompletionRequest, limits: TimeLimits
+    ) -> Generator[Delta, None, None]:
+        """The reply in pieces; a generator whose `close()` closes the connection."""
+
+    def close(self) -> None:
+        """Release the connections; running calls end with `ClosedError`, as soon as they can.
+
+        Idempotent.
+        """
 
 
 def open_transport(
