@@ -5,7 +5,7 @@ from chat_sides import ROLE, read_all, text_of
 
 from xwe.mock import Behaviour
 from xwe.storage.repositories import characters, conversations, messages
-from xwe.web.chat_bodies import page_query
+from xwe.web.bodies.chats import page_query
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from xwe.core.nlp.observation import request_id
 from xwe.errors import DatabaseUnavailableError
 from xwe.services.accounts import Account, Accounts, SignedIn
 from xwe.storage.records import Session, Token
-from xwe.web import account_bodies as bodies
 from xwe.web.application import current_application, login_required
-from xwe.web.bodies import json_response
+from xwe.web.bodies import accounts as bodies
+from xwe.web.bodies.json_bytes import json_response
 from xwe.web.identity import (
     COOKIE,
     current_identity,

@@ -4,9 +4,9 @@ from flask import Blueprint, Response
 
 from xwe.services.tool_chat import TurnEncoder, TurnRequest, open_turn
 from xwe.streams.answer import AnswerReader
-from xwe.web import schemas
 from xwe.web.application import calls_model, current_application, protected
-from xwe.web.bodies import json_response
+from xwe.web.bodies import model
+from xwe.web.bodies.json_bytes import json_response
 from xwe.web.identity import stream_owner
 from xwe.web.routes.llm import takes
 from xwe.web.streaming.responses import message_stream
@@ -34,7 +34,7 @@ def tools() -> Response:
 
 @blueprint.post("/api/agent/stream")
 @calls_model
-@takes(schemas.turn_request)
+@takes(model.turn_request)
 def stream(asked: TurnRequest) -> Response:
     """Stream a turn as a UI message stream; it can be rejoined and stopped like every answer."""
     services, owner = current_application().services, stream_owner()

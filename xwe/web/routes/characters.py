@@ -12,9 +12,9 @@ from xwe.services.characters.categories import LANGUAGES, PROFILE_CATEGORIES, SO
 from xwe.services.characters.sample_texts import sample
 from xwe.services.characters.service import Characters, NewCharacter, Sheet, structured
 from xwe.storage.records import CharacterSummary, MemoryTier
-from xwe.web import character_bodies as bodies
 from xwe.web.application import calls_model, current_application, login_required
-from xwe.web.bodies import json_response, parse_object, read_body
+from xwe.web.bodies import characters as bodies
+from xwe.web.bodies.json_bytes import json_response, parse_object, read_body
 from xwe.web.identity import require_user
 from xwe.web.rendering import render_page
 from xwe.web.routes.llm import takes

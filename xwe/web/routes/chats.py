@@ -4,10 +4,10 @@ from flask import Blueprint, Response, request
 
 from xwe.services.chats.replay import has_ended
 from xwe.services.chats.service import Chats
-from xwe.web import chat_bodies as bodies
-from xwe.web.account_bodies import row_id
 from xwe.web.application import calls_model, current_application, login_required
-from xwe.web.bodies import json_response, parse_query
+from xwe.web.bodies import chats as bodies
+from xwe.web.bodies.accounts import row_id
+from xwe.web.bodies.json_bytes import json_response, parse_query
 from xwe.web.identity import require_user
 from xwe.web.routes.llm import takes, timed
 from xwe.web.streaming.formats import HEADERS, parse_last_event_id

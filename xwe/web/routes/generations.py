@@ -7,9 +7,9 @@ from xwe.errors import InvalidRequestError, NotFoundError, UnknownStreamError
 from xwe.services.answers import ReplyEncoder, open_deltas
 from xwe.streams.answer import Answer, AnswerReader
 from xwe.streams.answers import NOBODY
-from xwe.web import schemas
 from xwe.web.application import calls_model, current_application, protected
-from xwe.web.bodies import json_response
+from xwe.web.bodies import fields, model
+from xwe.web.bodies.json_bytes import json_response
 from xwe.web.identity import stream_owner
 from xwe.web.routes.llm import takes
 from xwe.web.streaming.responses import message_stream
@@ -19,8 +19,8 @@ blueprint = Blueprint("generations", __name__)
 
 @blueprint.post("/api/llm/stream")
 @calls_model
-@takes(schemas.chat_request)
-def begin(asked: schemas.ChatRequest) -> Response:
+@takes(model.chat_request)
+def begin(asked: model.ChatRequest) -> Response:
     """Stream the answer as a UI message stream; it lives on when its reader leaves."""
     services, owner = current_application().services, stream_owner()
     return message_stream(lambda: start(services, asked, owner).join())
@@ -42,7 +42,7 @@ def stop(stream_id: str) -> Response:
     return json_response({"ok": True})
 
 
-def start(services: Services, asked: schemas.ChatRequest, owner: str) -> Answer:
+def start(services: Services, asked: model.ChatRequest, owner: str) -> Answer:
     """Start the answer to what a client asked.
 
     Raises:
@@ -92,7 +92,9 @@ def end(services: Services, owner: str, answer_id: str) -> None:
 
 
 def _last_seen() -> int:
-    text = request.headers.get("Last-Event-ID") or request.args.get("after") or "0"
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):  # noqa: PLR2004 - more is no count of events
+    number = fields.parse_whole_number(
+        request.headers.get("Last-Event-ID") or request.args.get("after") or "0"
+    )
+    if number is None:
         raise InvalidRequestError("Last-Event-ID must be an event's number.", field="Last-Event-ID")
-    return int(text)
+    return number

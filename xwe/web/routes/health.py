@@ -9,7 +9,7 @@ from xwe.core.nlp.llm_client import LLMClient
 from xwe.errors import DatabaseUnavailableError
 from xwe.storage.database import Database
 from xwe.web.application import current_application
-from xwe.web.bodies import json_response
+from xwe.web.bodies.json_bytes import json_response
 
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 

@@ -12,9 +12,9 @@ from xwe.core.nlp.completion import Completion, Timings, usage_fields
 from xwe.core.nlp.llm_client import LLMClient
 from xwe.services.answers import ReplyEncoder, open_deltas
 from xwe.streams.answer import AnswerReader
-from xwe.web import schemas
 from xwe.web.application import calls_model, current_application
-from xwe.web.bodies import json_response, parse_object, parse_query, read_body
+from xwe.web.bodies import model
+from xwe.web.bodies.json_bytes import json_response, parse_object, parse_query, read_body
 from xwe.web.envelope import elapsed_s
 from xwe.web.errors import report
 from xwe.web.identity import body_limit, stream_owner
@@ -49,9 +49,9 @@ def takes(
 
 @blueprint.post("/api/llm/chat")
 @calls_model
-@takes(schemas.chat_request)
+@takes(model.chat_request)
 @async_route
-async def chat(asked: schemas.ChatRequest) -> Response:
+async def chat(asked: model.ChatRequest) -> Response:
     """One question, one answer; `duration` in seconds."""
     completion = await _complete(asked)
     payload = {
@@ -64,9 +64,9 @@ async def chat(asked: schemas.ChatRequest) -> Response:
 
 @blueprint.post("/api/llm/conversation")
 @calls_model
-@takes(schemas.conversation_request)
+@takes(model.conversation_request)
 @async_route
-async def conversation(asked: schemas.ChatRequest) -> Response:
+async def conversation(asked: model.ChatRequest) -> Response:
     """The next turn of a conversation that the client keeps."""
     completion = await _complete(asked)
     reply = {"role": "assistant", "content": completion.text}
@@ -76,9 +76,9 @@ async def conversation(asked: schemas.ChatRequest) -> Response:
 
 @blueprint.post("/api/llm/batch")
 @calls_model
-@takes(schemas.batch_request)
+@takes(model.batch_request)
 @async_route
-async def batch(asked: schemas.BatchRequest) -> Response:
+async def batch(asked: model.BatchRequest) -> Response:
     """Many questions at once, `limit` at a time; an error stays with its own item.
 
     `durations` says of each item how long after the request's arrival it was answered, in seconds.
@@ -88,7 +88,7 @@ async def batch(asked: schemas.BatchRequest) -> Response:
 
     async def answer(index: int) -> dict[str, Any]:
         try:
-            completion = await _complete(schemas.batch_item(asked, index))
+            completion = await _complete(model.batch_item(asked, index))
         except Exception as error:  # noqa: BLE001 - whatever it is, it stays with its item
             return {"ok": False, "error": report(error)}
         finally:
@@ -117,18 +117,18 @@ async def batch(asked: schemas.BatchRequest) -> Response:
 @calls_model
 def stream_from_query() -> Response:
     """Stream the answer to `?prompt=` as plain text."""
-    return _stream(schemas.stream_request(parse_query(request.environ)))
+    return _stream(model.stream_request(parse_query(request.environ)))
 
 
 @blueprint.post("/chat", endpoint="stream_post")
 @calls_model
-@takes(schemas.stream_request)
-def stream_from_body(asked: schemas.ChatRequest) -> Response:
+@takes(model.stream_request)
+def stream_from_body(asked: model.ChatRequest) -> Response:
     """The same for a prompt that no address has room for, or one with a conversation before it."""
     return _stream(asked)
 
 
-def _stream(asked: schemas.ChatRequest) -> Response:
+def _stream(asked: model.ChatRequest) -> Response:
     if request.method == "HEAD":  # its headers are known without asking the model
         return Response((), headers=TEXT_HEADERS)
     answers, client, owner = current_application().services.answers, _client(), stream_owner()
@@ -148,7 +148,7 @@ def _client() -> LLMClient:
     return current_application().services.client
 
 
-async def _complete(asked: schemas.ChatRequest) -> Completion:
+async def _complete(asked: model.ChatRequest) -> Completion:
     return await _client().complete_async(
         asked.messages, temperature=asked.temperature, max_tokens=asked.max_tokens
     )

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, request
 from xwe.observability.status import status_of
 from xwe.settings import Settings
 from xwe.web.application import current_application, protected
-from xwe.web.bodies import json_response
+from xwe.web.bodies.json_bytes import json_response
 from xwe.web.errors import error_response
 
 blueprint = Blueprint("operations", __name__)

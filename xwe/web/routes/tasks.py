@@ -1,14 +1,14 @@
 """Tasks: background work of the signed-in user, looked at, watched, cancelled and tried again."""
 
-from collections.abc import Mapping
 from functools import partial
 
 from flask import Blueprint, Response, request
 
-from xwe.errors import InvalidRequestError, NotFoundError
+from xwe.errors import NotFoundError
 from xwe.services.tasks import Tasks
 from xwe.web.application import calls_model, current_application
-from xwe.web.bodies import json_response, parse_query
+from xwe.web.bodies import fields
+from xwe.web.bodies.json_bytes import json_response, parse_query
 from xwe.web.identity import login_required, require_user
 from xwe.web.streaming.responses import event_stream
 
@@ -16,8 +16,7 @@ blueprint = Blueprint("tasks", __name__)
 
 MAX_LISTED = 200
 _LISTED = 50
-# More digits are no row's number, and more than the databases take.
-_MAX_DIGITS = 18
+_LARGEST_ID = 2**63 - 1
 
 
 @blueprint.get("/api/tasks")
@@ -25,9 +24,10 @@ _MAX_DIGITS = 18
 def listed() -> Response:
     """The user's tasks, newest first; `before_id` asks for older ones."""
     query = parse_query(request.environ)
-    limit = _number(query, "limit") or _LISTED
     items = _tasks().listed(
-        require_user().id, before_id=_number(query, "before_id"), limit=min(limit, MAX_LISTED)
+        require_user().id,
+        before_id=fields.query_number(query, "before_id", 1, _LARGEST_ID),
+        limit=fields.query_number(query, "limit", 1, MAX_LISTED) or _LISTED,
     )
     return json_response({"items": items})
 
@@ -70,19 +70,7 @@ def _tasks() -> Tasks:
 
 def _id(text: str) -> int:
     """The number in a path; whatever else stands there is no task either."""
-    if not _is_number(text):
+    number = fields.parse_whole_number(text)
+    if number is None:
         raise NotFoundError
-    return int(text)
-
-
-def _number(query: Mapping[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    if not _is_number(text) or int(text) == 0:
-        raise InvalidRequestError(f"{name} must be a whole number from 1 on.", field=name)
-    return int(text)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
+    return number

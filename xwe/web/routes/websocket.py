@@ -35,9 +35,9 @@ from xwe.errors import (
 )
 from xwe.streams.answer import AnswerReader
 from xwe.streams.answers import NOBODY
-from xwe.web import schemas
 from xwe.web.application import Application, calls_model, current_application
-from xwe.web.bodies import parse_object
+from xwe.web.bodies import model
+from xwe.web.bodies.json_bytes import parse_object
 from xwe.web.errors import report
 from xwe.web.identity import Credentials, body_limit, stream_owner
 from xwe.web.routes import generations
@@ -210,7 +210,7 @@ class Dialogue:
 
     def _chat(self, said: Mapping[str, Any]) -> dict[str, Any]:
         self._caller.confirm()
-        asked = schemas.socket_chat_request(said)
+        asked = model.socket_chat_request(said)
         self._refuse_too_many()
         self._app.services.limits.take_request(self._owner)
         answer = generations.start(self._app.services, asked, self._owner)

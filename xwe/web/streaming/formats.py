@@ -14,6 +14,7 @@ import orjson
 
 from xwe.errors import StreamGapError
 from xwe.streams import ui_messages
+from xwe.web.bodies.fields import parse_whole_number
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -140,10 +141,9 @@ def _data(text: str) -> bytes:
 
 def parse_last_event_id(last_event_id: str) -> tuple[str, int] | None:
     """The answer's id and the characters read, of a `PlainEventFormat` id; None for any other."""
-    answer_id, found, chars = last_event_id.rpartition(_ID_SEPARATOR)
-    if not found or not (chars.isascii() and chars.isdecimal() and len(chars) < 10):  # noqa: PLR2004 - more is no text's length
-        return None
-    return answer_id, int(chars)
+    answer_id, found, digits = last_event_id.rpartition(_ID_SEPARATOR)
+    chars = parse_whole_number(digits)
+    return (answer_id, chars) if found and chars is not None else None
 
 
 class TextFormat:

@@ -1,13 +1,12 @@
-"""What the routes of chats accept and return: bodies and queries checked, messages described."""
+"""What the routes of chats accept and return."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from xwe.errors import InvalidRequestError
 from xwe.services.chats.values import ShownMessage, ShownPage
 from xwe.storage.records import Message, SenderType
-from xwe.web.schemas import MAX_TEXT_CHARS
+from xwe.web.bodies import fields
 
 MAX_CLIENT_ID_CHARS = 128
 MAX_PAGE = 200
@@ -37,16 +36,7 @@ class PageQuery:
 
 def said(body: Mapping[str, Any]) -> Said:
     """Check `{content, client_id?}`."""
-    content = body.get("content")
-    if not isinstance(content, str):
-        raise _invalid("content", "must be a text" if content is not None else "is missing")
-    if not content or content.isspace():
-        raise _invalid("content", "must not be empty")
-    if len(content) > MAX_TEXT_CHARS:
-        raise _invalid("content", f"must be at most {MAX_TEXT_CHARS} characters")
-    if "\0" in content:
-        raise _invalid("content", "must not hold NUL characters")
-    return Said(content, client_id(body.get("client_id")))
+    return Said(fields.text(body, "content"), client_id(body.get("client_id")))
 
 
 def client_id(value: Any, name: str = "client_id") -> str | None:
@@ -54,31 +44,19 @@ def client_id(value: Any, name: str = "client_id") -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value or not value.isprintable():
-        raise _invalid(name, "must be a printable text")
+        raise fields.invalid(name, "must be a printable text")
     if len(value) > MAX_CLIENT_ID_CHARS:
-        raise _invalid(name, f"must be at most {MAX_CLIENT_ID_CHARS} characters")
+        raise fields.invalid(name, f"must be at most {MAX_CLIENT_ID_CHARS} characters")
     return value
 
 
 def page_query(query: Mapping[str, str]) -> PageQuery:
     """Check `?before_seq=&after_seq=&limit=`."""
     return PageQuery(
-        _number(query, "before_seq", _LARGEST_SEQ),
-        _number(query, "after_seq", _LARGEST_SEQ),
-        _number(query, "limit", MAX_PAGE) or DEFAULT_PAGE,
+        fields.query_number(query, "before_seq", 0, _LARGEST_SEQ),
+        fields.query_number(query, "after_seq", 0, _LARGEST_SEQ),
+        fields.query_number(query, "limit", 0, MAX_PAGE) or DEFAULT_PAGE,
     )
-
-
-def _number(query: Mapping[str, str], name: str, largest: int) -> int | None:
-    """The number, or `largest` where it is more."""
-    text = query.get(name, "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdecimal()):
-        raise _invalid(name, "must be a whole number")
-    digits = text.lstrip("0")
-    # Python refuses to make a number of thousands of digits.
-    return largest if len(digits) > len(str(largest)) else min(int(digits or "0"), largest)
 
 
 def described_page(page: ShownPage) -> dict[str, Any]:
@@ -104,7 +82,3 @@ def described(shown: ShownMessage) -> dict[str, Any]:
         "variants": list(shown.variants),
         "created_at": message.created_at.isoformat(timespec="milliseconds"),
     }
-
-
-def _invalid(name: str, problem: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{name} {problem}.", field=name)

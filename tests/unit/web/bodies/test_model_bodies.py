@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xwe.errors import InvalidRequestError
-from xwe.web import schemas
-from xwe.web.schemas import ChatRequest
+from xwe.web.bodies import fields, model
+from xwe.web.bodies.model import ChatRequest
 
 USER = {"role": "user", "content": "hi"}
 
 
 def test_a_chat_becomes_the_messages_that_the_model_gets() -> None:
-    asked = schemas.chat_request(
+    asked = model.chat_request(
         {"message": "hi", "system_prompt": "be brief", "temperature": 1, "max_tokens": 9}
     )
     assert asked == ChatRequest([{"role": "system", "content": "be brief"}, USER], 1, 9)
@@ -24,13 +24,13 @@ def test_a_chat_becomes_the_messages_that_the_model_gets() -> None:
 
 def test_what_is_left_out_is_left_to_the_provider() -> None:
     for body in ({"message": "hi"}, {"message": "hi", "temperature": None, "system_prompt": ""}):
-        assert schemas.chat_request(body) == ChatRequest([USER], None, None)
+        assert model.chat_request(body) == ChatRequest([USER], None, None)
 
 
 def test_unknown_fields_are_ignored() -> None:
-    assert schemas.chat_request({"message": "hi", "theme": "dark"}).messages == [USER]
+    assert model.chat_request({"message": "hi", "theme": "dark"}).messages == [USER]
     messages = [{**USER, "id": 7}]
-    asked = schemas.conversation_request({"messages": messages, "new_message": "and?"})
+    asked = model.conversation_request({"messages": messages, "new_message": "and?"})
     assert asked.messages == [USER, {"role": "user", "content": "and?"}]
 
 
@@ -44,7 +44,7 @@ def test_unknown_fields_are_ignored() -> None:
         ({"message": ""}, "message"),
         ({"message": " \n"}, "message"),
         ({"message": "a\0b"}, "message"),
-        ({"message": "x" * (schemas.MAX_TEXT_CHARS + 1)}, "message"),
+        ({"message": "x" * (fields.MAX_TEXT_CHARS + 1)}, "message"),
         ({"message": "hi", "system_prompt": 1}, "system_prompt"),
         ({"message": "hi", "system_prompt": "a\0"}, "system_prompt"),
         ({"message": "hi", "temperature": "hot"}, "temperature"),
@@ -61,7 +61,7 @@ def test_unknown_fields_are_ignored() -> None:
 )
 def test_a_chat_that_cannot_be_used_names_its_field(body: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequestError, match=rf"^{field} ") as refused:
-        schemas.chat_request(body)
+        model.chat_request(body)
     assert refused.value.field == field
 
 
@@ -70,7 +70,7 @@ def test_a_chat_that_cannot_be_used_names_its_field(body: dict[str, Any], field:
     [
         (None, "messages"),
         ("hi", "messages"),
-        ([USER] * (schemas.MAX_MESSAGES + 1), "messages"),
+        ([USER] * (model.MAX_MESSAGES + 1), "messages"),
         ([USER, "hi"], "messages[1]"),
         ([{"content": "hi"}], "messages[0].role"),
         ([{"role": "tool", "content": "hi"}], "messages[0].role"),
@@ -83,7 +83,7 @@ def test_a_chat_that_cannot_be_used_names_its_field(body: dict[str, Any], field:
 )
 def test_a_conversation_that_cannot_be_used_names_its_field(messages: Any, field: str) -> None:
     with pytest.raises(InvalidRequestError) as refused:
-        schemas.conversation_request({"messages": messages, "new_message": "hi"})
+        model.conversation_request({"messages": messages, "new_message": "hi"})
     assert refused.value.field == field
 
 
@@ -92,7 +92,7 @@ TOLD = [USER, {"role": "assistant", "content": "hello"}]
 
 @pytest.mark.parametrize(
     ("schema", "field"),
-    [(schemas.chat_request, "message"), (schemas.stream_request, "prompt")],
+    [(model.chat_request, "message"), (model.stream_request, "prompt")],
     ids=["/api/llm/stream", "/chat"],
 )
 def test_a_streamed_question_follows_the_conversation_that_the_client_kept(
@@ -108,14 +108,14 @@ def test_a_streamed_question_follows_the_conversation_that_the_client_kept(
 
 
 def test_a_system_prompt_stands_before_the_conversation() -> None:
-    asked = schemas.chat_request({"message": "and?", "messages": TOLD, "system_prompt": "be brief"})
+    asked = model.chat_request({"message": "and?", "messages": TOLD, "system_prompt": "be brief"})
     roles = [message["role"] for message in asked.messages]
     assert roles == ["system", "user", "assistant", "user"]
 
 
 @pytest.mark.parametrize(
     ("schema", "field"),
-    [(schemas.chat_request, "message"), (schemas.stream_request, "prompt")],
+    [(model.chat_request, "message"), (model.stream_request, "prompt")],
     ids=["/api/llm/stream", "/chat"],
 )
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_system_prompt_stands_before_the_conversation() -> None:
         ([USER, {"role": "user", "content": None}], "messages[1].content must be a text."),
         ([{**USER, "content": "\0"}], "messages[0].content must not hold NUL characters."),
         (
-            [USER] * (schemas.MAX_MESSAGES + 1),
+            [USER] * (model.MAX_MESSAGES + 1),
             "messages must hold at most 1000 messages, not 1001.",
         ),
     ],
@@ -148,19 +148,19 @@ def test_a_kept_conversation_that_cannot_be_used_says_what_is_wrong_with_it(
 
 def test_the_clients_own_list_is_left_alone() -> None:
     messages = [dict(USER)]
-    schemas.conversation_request({"messages": messages, "new_message": "and?"})
+    model.conversation_request({"messages": messages, "new_message": "and?"})
     assert messages == [USER]
 
 
 def test_a_batch_checks_its_list_at_once_and_its_items_one_by_one() -> None:
-    batch = schemas.batch_request({"prompts": ["a", 7, "c"], "limit": 2})
+    batch = model.batch_request({"prompts": ["a", 7, "c"], "limit": 2})
     assert (batch.prompts, batch.limit) == (["a", 7, "c"], 2)
-    assert schemas.batch_item(batch, 0).messages == [{"role": "user", "content": "a"}]
-    assert schemas.batch_item(batch, 0).max_tokens is None
-    short = schemas.batch_request({"prompts": ["a"], "max_tokens": 64})
-    assert schemas.batch_item(short, 0).max_tokens == 64
+    assert model.batch_item(batch, 0).messages == [{"role": "user", "content": "a"}]
+    assert model.batch_item(batch, 0).max_tokens is None
+    short = model.batch_request({"prompts": ["a"], "max_tokens": 64})
+    assert model.batch_item(short, 0).max_tokens == 64
     with pytest.raises(InvalidRequestError) as refused:
-        schemas.batch_item(batch, 1)
+        model.batch_item(batch, 1)
     assert refused.value.field == "prompts[1]"
 
 
@@ -169,7 +169,7 @@ def test_a_batch_checks_its_list_at_once_and_its_items_one_by_one() -> None:
     [
         ({}, "prompts"),
         ({"prompts": "a"}, "prompts"),
-        ({"prompts": ["a"] * (schemas.MAX_PROMPTS + 1)}, "prompts"),
+        ({"prompts": ["a"] * (model.MAX_PROMPTS + 1)}, "prompts"),
         ({"prompts": ["a"], "limit": 0}, "limit"),
         ({"prompts": ["a"], "limit": 101}, "limit"),
         ({"prompts": ["a"], "limit": "2"}, "limit"),
@@ -179,13 +179,13 @@ def test_a_batch_checks_its_list_at_once_and_its_items_one_by_one() -> None:
 )
 def test_a_batch_that_cannot_be_used_names_its_field(body: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequestError) as refused:
-        schemas.batch_request(body)
+        model.batch_request(body)
     assert refused.value.field == field
 
 
 def test_a_streamed_question_may_have_a_conversation_before_it() -> None:
-    assert schemas.stream_request({"prompt": "hi"}).messages == [USER]
-    asked = schemas.stream_request({"prompt": "and?", "messages": [USER]})
+    assert model.stream_request({"prompt": "hi"}).messages == [USER]
+    asked = model.stream_request({"prompt": "and?", "messages": [USER]})
     assert asked.messages == [USER, {"role": "user", "content": "and?"}]
 
 
@@ -202,10 +202,10 @@ FIELDS += ["prompts", "limit", "prompt"]
 def test_any_json_is_either_a_request_or_a_named_problem(body: dict[str, Any]) -> None:
     """No type that JSON can hold makes a schema stumble."""
     for schema in (
-        schemas.chat_request,
-        schemas.conversation_request,
-        schemas.batch_request,
-        schemas.stream_request,
+        model.chat_request,
+        model.conversation_request,
+        model.batch_request,
+        model.stream_request,
     ):
         with contextlib.suppress(InvalidRequestError):
             schema(body)

@@ -3,7 +3,7 @@
 import pytest
 
 from xwe.errors import InvalidRequestError
-from xwe.web.chat_bodies import MAX_PAGE, page_query
+from xwe.web.bodies.chats import MAX_PAGE, page_query
 
 LARGEST = 2**31 - 1
 

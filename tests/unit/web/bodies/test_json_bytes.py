@@ -8,7 +8,7 @@ import pytest
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from xwe.errors import InvalidRequestError
-from xwe.web.bodies import json_response, parse_object, parse_query, read_body
+from xwe.web.bodies.json_bytes import json_response, parse_object, parse_query, read_body
 
 
 class BrokenInput(io.BytesIO):

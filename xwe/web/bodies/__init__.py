@@ -1,0 +1,1 @@
+"""What the routes accept: bodies and queries as checked values. `fields.py` reads every field."""
