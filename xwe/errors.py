@@ -4,6 +4,7 @@
 
     XweError
     ├── SettingsError (ValueError)            a variable has a value that cannot be used
+    ├── MissingExtraError (ImportError)       a package of an extra is not installed
     ├── InvalidRequestError (ValueError)      the caller sent something malformed; names the field
     ├── SaturatedError                        all places run and wait: refused at once
     ├── DrainingError                         shutting down: no new work
@@ -77,6 +78,12 @@ class SettingsError(XweError, ValueError):
     def __init__(self, variable: str, value: str, allowed: str) -> None:
         super().__init__(f"{variable}={value!r} cannot be used: {allowed}")
         self.variable, self.value, self.allowed = variable, value, allowed
+
+
+class MissingExtraError(XweError, ImportError):
+    """A package that `pip install xwe` leaves out is not installed; names the line to type."""
+
+    code = "missing_extra"
 
 
 class InvalidRequestError(XweError, ValueError):

@@ -2,4 +2,4 @@
 
 from xwe.cli import main
 
-main(prog_name="xwe")
+main()

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from gunicorn.app.base import BaseApplication
 
+from xwe.extras import missing_extra_exits
 from xwe.settings import load_settings
 from xwe.settings.env_file import read_env_file
 from xwe.web import create_app
@@ -16,13 +17,14 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn carries no types
     """gunicorn with our options, without its command line."""
 
     def load_config(self) -> None:
-        """Take the options from the settings; gunicorn calls it again for a reload."""
+        """Take the options from the settings; gunicorn calls this again on a reload."""
         for name, value in gunicorn_options(load_settings()).items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The WSGI application, made in each worker."""
-        return create_app()
+        """The WSGI application; each worker creates its own."""
+        with missing_extra_exits():
+            return create_app()
 
 
 @click.command("run")
@@ -38,5 +40,5 @@ def run_command(host: str | None, port: str | None) -> None:
         if value is not None:
             os.environ[name] = value
     read_env_file()
-    load_settings()  # so that a wrong value is one line, before gunicorn makes more of it
+    load_settings()  # here a wrong value is one line; inside gunicorn, a traceback
     Server().run()

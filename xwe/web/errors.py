@@ -30,6 +30,7 @@ STATUS_BY_ERROR: Mapping[type[XweError], HTTPStatus] = MappingProxyType(
     {
         errors.XweError: HTTPStatus.INTERNAL_SERVER_ERROR,
         errors.SettingsError: HTTPStatus.INTERNAL_SERVER_ERROR,
+        errors.MissingExtraError: HTTPStatus.INTERNAL_SERVER_ERROR,
         errors.LoopDeadlockError: HTTPStatus.INTERNAL_SERVER_ERROR,
         errors.InvalidRequestError: HTTPStatus.BAD_REQUEST,
         errors.SaturatedError: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -7,7 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from xwe.cli import main
+from xwe.cli.commands import xwe_command
 from xwe.settings.describing import env_example, markdown_table
 from xwe.settings.variables import VARIABLES
 
@@ -19,13 +19,13 @@ def in_an_empty_directory(tmp_path, monkeypatch):
 
 
 def invoke(*arguments):
-    return CliRunner().invoke(main, arguments)
+    return CliRunner().invoke(xwe_command, arguments)
 
 
 def test_help_names_every_command_and_imports_none():
     code = (
-        "import sys; from xwe.cli import main\n"
-        "main(['--help'], standalone_mode=False)\n"
+        "import sys; from xwe.cli.commands import xwe_command\n"
+        "xwe_command(['--help'], standalone_mode=False)\n"
         "assert not {'flask', 'gunicorn', 'aiohttp', 'xwe.web', 'xwe.mock'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
-from xwe.cli import main
+from xwe.cli.commands import xwe_command
 from xwe.storage.database import Database
 from xwe.storage.repositories import jobs, users
 
@@ -37,7 +37,7 @@ def parked(database, user):
 
 
 def invoke(*arguments):
-    return CliRunner().invoke(main, ["jobs", *map(str, arguments)])
+    return CliRunner().invoke(xwe_command, ["jobs", *map(str, arguments)])
 
 
 def state_of(database, job):

@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from xwe.cli import main
+from xwe.cli.commands import xwe_command
 
 PASSWORD = "a good password"
 
@@ -14,7 +14,7 @@ def xwe(tmp_path, monkeypatch):
     environ = {"XWE_DATABASE_URL": f"sqlite:///{tmp_path}/xwe.db"}
 
     def run(*arguments, said=""):
-        return CliRunner().invoke(main, ["user", *arguments], input=said, env=environ)
+        return CliRunner().invoke(xwe_command, ["user", *arguments], input=said, env=environ)
 
     return run
 

@@ -13,6 +13,7 @@ from xwe.core.nlp.completion import ToolCall
 from xwe.core.nlp.tool_arguments import TOO_DEEP
 from xwe.core.nlp.tools.signature import described_arguments, hints_of, name_of, noted, whole_of
 from xwe.errors import ToolArgumentsError
+from xwe.extras import importing
 
 Schema = dict[str, Any]
 
@@ -58,13 +59,15 @@ class SignatureArguments:
 
     Raises:
         TypeError: an annotation that no schema describes.
+        MissingExtraError: pydantic is not installed.
     """
 
     def __init__(
         self, function: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]
     ) -> None:
         # See the module's docstring.
-        from pydantic import ConfigDict, Field, PydanticUserError, create_model  # noqa: PLC0415
+        with importing("tools"):
+            from pydantic import ConfigDict, Field, PydanticUserError, create_model  # noqa: PLC0415
 
         described = described_arguments(inspect.getdoc(whole_of(function)) or "")
         fields: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from xwe.core.nlp.completion import Completion, CompletionRequest, Delta, TimeLimits
 from xwe.errors import SettingsError
+from xwe.extras import importing
 
 # Its library (0.3 to 0.7 s) is imported when it is opened, not before.
 _TRANSPORTS = {
@@ -63,9 +64,11 @@ def open_transport(
 
     Raises:
         SettingsError: there is none of this name, or the endpoint or key cannot be used.
+        MissingExtraError: the SDK of the openai transport is not installed.
     """
     if name not in _TRANSPORTS:
         raise SettingsError("LLM_TRANSPORT", name, "one of " + ", ".join(_TRANSPORTS))
     module, class_name = _TRANSPORTS[name]
-    transport = getattr(import_module(f"{__name__}.{module}"), class_name)
+    with importing("openai"):  # the other libraries come with xwe
+        transport = getattr(import_module(f"{__name__}.{module}"), class_name)
     return transport(endpoint, api_key, connect_s=connect_s, pool_size=pool_size)
