@@ -73,8 +73,9 @@ lock: ## resolve the dependencies anew (needs uv)
 	$(LOCK) --group build --group dev -o requirements/dev.lock
 	$(LOCK) --group build --group bench -o requirements/bench.lock
 
+# The SDK is in the locks since LLM_TRANSPORT=openai is one of the application's settings.
 LOCK := uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
-	--python-version 3.11 pyproject.toml
+	--python-version 3.11 --extra app --extra openai pyproject.toml
 
 # $(call install,ENVIRONMENT,LOCK): the pinned packages and nothing else, then xwe itself, which
 # needs no download since the lock holds what builds it. "compat" puts the checkout on the path;

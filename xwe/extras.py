@@ -9,11 +9,11 @@ from xwe.errors import MissingExtraError
 # gunicorn stops when a worker exits with this status; after any other it starts the worker again.
 EXIT_MISSING_EXTRA = 3
 
-# What needs the packages of each extra, as the subject of the error's message.
-_NEEDED_BY = {
+# What each extra brings, as the subject of the error's message.
+_BRINGS = {
     "app": "The xwe application",
-    "openai": "The openai transport",
-    "tools": "A tool that is described by its function's signature",
+    "openai": "The OpenAI SDK",
+    "tools": "pydantic, which describes a tool by its function's signature,",
 }
 
 
@@ -31,7 +31,7 @@ def importing(extra: str) -> Iterator[None]:
         if package == "xwe":  # a mistake of our own; installing an extra does not help
             raise
         raise MissingExtraError(
-            f"{_NEEDED_BY[extra]} needs {package}, which is not installed. "
+            f"{_BRINGS[extra]} is not installed (no module {package!r}). "
             f"Run: pip install 'xwe[{extra}]'"
         ) from error
 
