@@ -1,6 +1,6 @@
 """The model that the examples ask: the one at LLM_BASE_URL, else the built-in demo model.
 
-Not an example itself. It is here so that each example says `LLMClient()`, as your own code would.
+Not an example itself. With it, each example can call `LLMClient()`, as your own code would.
 """
 
 import os
@@ -13,7 +13,7 @@ from xwe.mock import Behaviour, MockServer
 
 @contextmanager
 def any_model(**behaviour: Any) -> Iterator[None]:
-    """Whatever LLM_BASE_URL names; where it is not set, a demo model that behaves as told."""
+    """The model that LLM_BASE_URL names; if it is not set, a demo model with this behaviour."""
     if os.environ.get("LLM_BASE_URL"):
         os.environ.setdefault("LLM_API_KEY", "no-key-needed")
         yield
@@ -24,7 +24,7 @@ def any_model(**behaviour: Any) -> Iterator[None]:
 
 @contextmanager
 def demo_model(**behaviour: Any) -> Iterator[MockServer]:
-    """The demo model in any case: for what a real one does not do on request, such as failing."""
+    """Always the demo model: a real one does not fail on request."""
     before = dict(os.environ)
     with MockServer(Behaviour(**behaviour)) as server:
         os.environ |= {"LLM_BASE_URL": server.base_url, "LLM_API_KEY": "no-key-needed"}

@@ -1,7 +1,7 @@
-"""A client as an `async with` block: its connections are there inside, and gone after it.
+"""A client in an `async with` block, which closes its connections at the end.
 
-Answers come all at once, or piece by piece from several streams. A call after the block raises
-ClosedError, which is a RuntimeError.
+Three whole answers at once, then three streams at once. A call after the block raises ClosedError,
+which is a RuntimeError.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Your own functions through AsyncWrapper: await them, whether they are `def` or `async def`.
+"""AsyncWrapper makes your own functions awaitable, whether they are `def` or `async def`.
 
-A blocking function runs in a pool of threads, with the caller's context variables; the loop stays
-free for everything else.
+A blocking function runs in a thread pool, with the caller's context variables, and does not block
+the loop.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ user = ContextVar("user", default="nobody")
 
 
 def look_up(word: str) -> str:
-    """Blocking code as it is everywhere: a driver, a file, an old library."""
+    """Blocking code, as in a database driver, a file or an old library."""
     time.sleep(0.3)
     return f"{word} for {user.get()} in {threading.current_thread().name}"
 
 
 async def look_up_async(word: str) -> str:
-    """The same in a library that is asynchronous already."""
+    """The same in a library that is already asynchronous."""
     await asyncio.sleep(0.3)
     return f"{word} for {user.get()} on the loop"
 
 
 async def main() -> None:
-    """Both kinds at once."""
+    """Both kinds, concurrently."""
     user.set("Ada")
     blocking, native = AsyncWrapper(look_up), AsyncWrapper(look_up_async)
     begun = time.monotonic()
@@ -35,7 +35,7 @@ async def main() -> None:
         print(line)
     print(f"three calls of 0.3 s each took {time.monotonic() - begun:.2f} s")
 
-    # As many at once as the pool has threads: LLM_ASYNC_WORKERS, or a pool of one's own.
+    # The pool's threads limit how many run at once: LLM_ASYNC_WORKERS, or a pool of your own.
     pool = AsyncHelper.create_executor(max_workers=10)
     wide = AsyncWrapper(look_up, pool)
     begun = time.monotonic()

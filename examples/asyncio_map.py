@@ -14,7 +14,7 @@ from any_model import any_model
 from flask import Flask
 
 from xwe import LLMClient
-from xwe.core.concurrency import blocking as aio
+from xwe import blocking as aio
 
 app = Flask(__name__)
 

@@ -1,8 +1,8 @@
-"""A batch in which one item fails: its error stands in its own place, its neighbours are fine.
+"""A batch in which one item fails: its error takes its place, and the others are unaffected.
 
-Three ways: a list at once (`process_batch`), one by one as they come (`add_request`), and plain
-coroutines (`gather_with_limit`). It always asks the demo model, since a real one does not fail on
-request. The lines that begin with "model call" are the client's log.
+Three ways: a whole list (`process_batch`), items as they arrive (`add_request`), and plain coroutines
+(`gather_with_limit`). It always asks the demo model, because a real one does not fail on request.
+Lines that begin with "model call" are the client's log.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from xwe import LLMClient, gather_with_limit
 from xwe.core.nlp.async_utils import AsyncBatchProcessor
 
 CITIES = ["Aachen", "Bergen", "Atlantis", "Cádiz", "Dijon", "Essen"]
-REFUSE = {"fault": "status", "status": 400}  # asks the demo model to go wrong
+REFUSE = {"fault": "status", "status": 400}  # tells the demo model to fail
 
 
 def show(title: str, results: list[str | BaseException]) -> None:
@@ -27,7 +27,7 @@ def show(title: str, results: list[str | BaseException]) -> None:
 
 
 async def main() -> None:
-    """The three ways, one after another."""
+    """All three ways, one after another."""
     with demo_model(latency_s=0.1):
         async with LLMClient(transport="aiohttp") as client:
 
@@ -37,13 +37,13 @@ async def main() -> None:
                 return f"{len(reply.text)} characters"
 
             async with AsyncBatchProcessor(describe, max_workers=3) as processor:
-                show("A list at once, three at a time:", await processor.process_batch(CITIES))
+                show("A whole list, three at a time:", await processor.process_batch(CITIES))
 
             async def describe_all(cities: list[str]) -> list[str | BaseException]:
                 print(f"  (a batch of {len(cities)})")
                 return await gather_with_limit(map(describe, cities))
 
-            # Here the function gets the list, and returns a result for each of its items.
+            # This function gets the whole list and returns a result for each item.
             async with AsyncBatchProcessor(describe_all, batch_size=4, timeout=0.05) as collector:
                 futures = [await collector.add_request(city) for city in CITIES]
                 show("One by one:", await asyncio.gather(*futures, return_exceptions=True))

@@ -1,8 +1,8 @@
 """A class that serves synchronous and asynchronous callers alike.
 
-What it does is written once, as coroutines; its synchronous methods are one hop away from them.
-The same object then works in a plain script, in a Flask view, inside a running loop and from many
-threads, all on the one resident loop and its pooled connections.
+The logic is written once, as coroutines; each synchronous method runs one of them. The same object
+works in a plain script, in a Flask view, inside a running loop and from many threads, all on the
+one resident loop and its pooled connections.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from xwe import LLMClient, gather_with_limit, run_async_in_sync
 
 
 class HybridProcessor:
-    """Answers messages, briefly."""
+    """Answers messages briefly."""
 
     def __init__(self, client: LLMClient) -> None:
         self.client = client
@@ -26,20 +26,20 @@ class HybridProcessor:
         return f"{message} → {len(answer)} characters"
 
     async def process_many_async(self, messages: list[str]) -> list[str | BaseException]:
-        """Several at once; one that fails leaves its error in its place."""
+        """Several at once; a failed one is represented by its error."""
         return await gather_with_limit(map(self.process_async, messages), limit=5)
 
     def process(self, message: str) -> str:
-        """The same for everybody else."""
+        """For synchronous callers."""
         return run_async_in_sync(self.process_async(message))
 
     def process_many(self, messages: list[str]) -> list[str | BaseException]:
-        """A synchronous caller's answers still come all at once."""
+        """For synchronous callers; the calls are still concurrent."""
         return run_async_in_sync(self.process_many_async(messages))
 
 
 def main() -> None:
-    """Every kind of caller."""
+    """Call it in every way."""
     with any_model(latency_s=0.2), LLMClient(transport="aiohttp") as client:
         processor = HybridProcessor(client)
 
@@ -48,7 +48,7 @@ def main() -> None:
         print("a coroutine:   ", asyncio.run(processor.process_async("From a coroutine?")))
 
         async def inside_a_loop() -> str:
-            return processor.process("From inside a running loop?")  # a notebook's cell does this
+            return processor.process("From inside a running loop?")  # like a notebook's cell
 
         print("a running loop:", asyncio.run(inside_a_loop()))
 

@@ -1,4 +1,4 @@
-"""The blocking client of an app from before: one `requests.post` a question. Not an example."""
+"""A typical blocking client: one `requests.post` per question. Not an example itself."""
 
 import os
 
@@ -6,7 +6,7 @@ import requests
 
 
 class OldClient:
-    """Asks the model and waits for its answer, in the calling thread."""
+    """Asks the model, and blocks the calling thread until the answer is there."""
 
     def chat(self, prompt: str) -> str:
         """The model's answer."""

@@ -1,7 +1,7 @@
-"""No more than so many calls in so much time, over all threads and coroutines of the process.
+"""A rate limit for all threads and coroutines of the process.
 
-Here at most 4 in any half second: twelve calls, made at once by coroutines and by threads, leave
-in three groups.
+At most 4 calls in any half second: twelve calls, made at once by coroutines and threads, go out in
+three groups.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ begun = time.monotonic()
 
 
 async def ask_async(client: LLMClient, name: str) -> tuple[float, str]:
-    """A coroutine in the line; when it was let through."""
+    """A coroutine that waits its turn; returns when it got through."""
     async with limiter:
         at = time.monotonic() - begun
         await client.chat_async(f"I am {name}.")
@@ -26,7 +26,7 @@ async def ask_async(client: LLMClient, name: str) -> tuple[float, str]:
 
 
 def ask(client: LLMClient, name: str) -> tuple[float, str]:
-    """A thread in the same line."""
+    """A thread that waits for the same limiter."""
     with limiter:
         at = time.monotonic() - begun
         client.chat(f"I am {name}.")
@@ -42,7 +42,7 @@ async def main() -> None:
         for at, name in sorted(await asyncio.gather(*threads, *coroutines)):
             print(f"{at:5.2f} s  {name}")
 
-        # Whoever cannot wait is told at once; no place in the line is taken.
+        # A caller that does not want to wait gets False, and has used up nothing.
         rare = RateLimiter(calls=1, period=60)
         await rare.acquire()
         print("no turn within 0.01 s:", not await rare.acquire(timeout=0.01))

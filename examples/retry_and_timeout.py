@@ -1,8 +1,8 @@
-"""What fails for a moment is tried again, what takes too long is given up, and you can choose.
+"""Temporary failures are retried, slow calls are abandoned, and you set the limits.
 
-It always asks the demo model, which is told here when to fail. The lines that begin with "model
-call" are the client's log. With a transport on the loop (aiohttp here) a call that is given up ends
-at once; with `requests` its thread goes on until the call's own timeout.
+It always asks the demo model, which fails here when told to. Lines that begin with "model call" are
+the client's log. With a transport on the loop (aiohttp here) an abandoned call ends at once; with
+`requests` its thread continues until the call's own timeout.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ ONCE = ClientPolicy(retry=RetryPolicy(max_attempts=1))
 
 
 def main() -> None:
-    """Each case, and what became of it."""
+    """Each case and its outcome."""
     with demo_model() as model, LLMClient(transport="aiohttp", policy=QUICKLY) as client:
         model.script(BUSY, BUSY)  # the next two requests
         reply = client.complete("Are you there?")
-        assert reply.timings is not None  # noqa: S101 - every reply of the client has them
+        assert reply.timings is not None  # noqa: S101 - every reply has them
         print(f"busy twice:    answered at attempt {reply.timings.attempts}")
 
         model.script(BUSY)
@@ -51,7 +51,7 @@ def main() -> None:
 
         print(f"from outside:  {asyncio.run(given_up(client))}")
 
-        # One name for all of it, and the machine's word on whether a later try may work.
+        # The base class covers all of these, and says whether a later attempt may work.
         try:
             client.complete("Take your time", timeout_s=0.2, extra=SLOW)
         except XweError as error:
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 async def given_up(client: LLMClient) -> str:
-    """A time limit around any awaitable of one's own."""
+    """A time limit around any awaitable."""
     try:
         await AsyncHelper.run_with_timeout(client.complete_async("Hm", extra=SLOW), timeout=0.2)
     except TimeoutError:

@@ -1,8 +1,8 @@
 """Synchronous helpers inside a running loop, as in a notebook.
 
-A notebook's cells run inside a loop, where `asyncio.run` and `loop.run_until_complete` refuse to
-work. `run_async_in_sync` does: the coroutine runs on the resident loop while the cell waits. So
-the helpers of a script can be used in a cell, unchanged.
+A notebook's cells run inside a loop, where `asyncio.run` and `loop.run_until_complete` raise an
+error. `run_async_in_sync` works there: the coroutine runs on the resident loop while the cell waits.
+So a script's helpers work in a cell, unchanged.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from xwe import LLMClient, gather_with_limit, run_async_in_sync
 
 
 def ask_all(client: LLMClient, prompts: list[str]) -> list[str | BaseException]:
-    """A synchronous helper: several answers at once."""
+    """A synchronous helper that makes several calls at once."""
     return run_async_in_sync(gather_with_limit(map(client.chat_async, prompts), limit=5))
 
 
 async def cells() -> None:
-    """What a notebook does: all of this runs inside its loop."""
+    """The cells of a notebook; all of them run inside its loop."""
     with any_model(latency_s=0.2):
         client = LLMClient(transport="aiohttp")
 
@@ -37,7 +37,7 @@ async def cells() -> None:
         # In [3]: so do the plain methods ...
         print(f"client.chat:         {len(client.chat('Hello?'))} characters")
 
-        # In [4]: ... and `await`, which leaves the notebook's loop free meanwhile.
+        # In [4]: ... and `await`, which does not block the notebook's loop.
         print(f"await chat_async:    {len(await client.chat_async('Hello?'))} characters")
 
         client.cleanup()

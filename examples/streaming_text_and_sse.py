@@ -1,7 +1,7 @@
 """A model's answer streamed by your own Flask routes: as plain text, and as server-sent events.
 
-Each route is an ordinary synchronous view around `client.stream`. A reader who leaves closes the
-generator, and that closes the request to the model. Chunks hold whole characters.
+Each route is an ordinary synchronous view around `client.stream`. When a reader disconnects, the
+generator is closed, and with it the request to the model. A chunk never splits a character.
 """
 
 import json
@@ -17,12 +17,12 @@ from xwe import LLMClient
 from xwe.errors import XweError
 
 app = Flask(__name__)
-# The first says so to nginx, which would gather the pieces otherwise.
+# The first header is for nginx, which would otherwise buffer the pieces.
 UNBUFFERED = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache"}
 
 
 def pieces(prompt: str) -> Iterator[str]:
-    """The answer as it comes."""
+    """The answer, piece by piece."""
     with app.config["CLIENT"].stream(prompt) as stream:
         for delta in stream:
             if delta.text:
@@ -37,7 +37,7 @@ def chat_as_text() -> Response:
 
 @app.get("/events")
 def chat_as_events() -> Response:
-    """For `new EventSource(…)`; unlike plain text it has a place for an error."""
+    """For `new EventSource(…)`; unlike plain text, it can report an error."""
 
     def events(prompt: str) -> Iterator[str]:
         try:
@@ -53,7 +53,7 @@ def chat_as_events() -> Response:
 
 
 def read(url: str) -> None:
-    """Read a stream the way a browser does, and say when what came."""
+    """Read a stream as a browser does, and print when its chunks arrived."""
     begun = time.monotonic()
     with requests.get(url, params={"prompt": "写一首诗"}, stream=True, timeout=60) as response:
         response.encoding = "utf-8"

@@ -1,7 +1,7 @@
 """One WebSocket, two answers at once: the application's own `/ws`, read by a small client.
 
-Each answer is a live one: the client hangs up in the middle, comes back, and asks for the events
-after the last number it saw. Nothing is missed and nothing comes twice.
+The client disconnects in the middle of an answer, reconnects, and asks for the events after the
+last one it saw. No event is lost or repeated. Needs `xwe[app]`.
 """
 
 import json
@@ -25,12 +25,12 @@ def say(socket: ClientConnection, **message: object) -> None:
 
 
 def hear(socket: ClientConnection) -> dict:
-    """Receive one."""
+    """Receive one JSON message."""
     return json.loads(socket.recv(timeout=20))
 
 
 def text_of(message: dict) -> str:
-    """The piece of text in an `event`, if it carries one."""
+    """The piece of text in an `event`, if there is one."""
     return message.get("event", {}).get("delta", "")
 
 
@@ -45,7 +45,7 @@ if __name__ == "__main__":
             for name, question in questions.items():
                 say(socket, type="chat", id=name, message=question)
             streams, seen, text = {}, 0, ""
-            # Until the first words of the poem, and then the line goes dead.
+            # Until the first words of the poem; then disconnect.
             while not text or len(streams) < len(questions):
                 message = hear(socket)
                 if message["type"] == "started":

@@ -1,6 +1,6 @@
 """Ten users at once against a Flask app, over a real WSGI server on loopback.
 
-Not an example itself: it measures `existing_app_before.py` and `existing_app_after.py` alike.
+Not an example itself: it measures `existing_app_before.py` and `existing_app_after.py`.
 """
 
 import threading
@@ -20,15 +20,15 @@ CITIES = ("Berlin", "Chengdu", "Dakar", "Lima", "Oslo", "Quito", "Rome", "Seoul"
 
 
 class Quiet(WSGIRequestHandler):
-    """Writes no line for each request."""
+    """Logs no requests."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @contextmanager
 def served(app: Flask) -> Iterator[str]:
-    """Serve `app` with a thread for each request; its address."""
+    """Serve `app` with a thread per request, and return its address."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -41,7 +41,7 @@ def served(app: Flask) -> Iterator[str]:
 
 
 def measure(create_app: Callable[[], Flask]) -> None:
-    """One user, then ten at once, and how long each took."""
+    """Time one user, then ten at once."""
     with any_model(latency_s=MODEL_TAKES_S), served(create_app()) as address:
 
         def ask(city: str) -> int:
@@ -49,7 +49,7 @@ def measure(create_app: Callable[[], Flask]) -> None:
             reply.raise_for_status()
             return len(reply.json()["answers"])
 
-        ask("Warsaw")  # not counted: it opens the connections and starts what starts lazily
+        ask("Warsaw")  # not timed: it opens the connections and starts whatever starts lazily
         begun = time.monotonic()
         answers = ask("Vienna")
         print(f"one user:           {time.monotonic() - begun:5.2f} s for {answers} model calls")

@@ -1,7 +1,7 @@
-"""The four LLM_ASYNC_ variables, read at each use: change them while the process runs.
+"""The four LLM_ASYNC_ variables are read at each use, so a running process can change them.
 
-LLM_ASYNC_ENABLED=false is the kill switch. Everything still answers, in the calling thread: no
-resident loop, no pool. `xwe config` shows every variable there is.
+LLM_ASYNC_ENABLED=false is the kill switch: everything still answers, in the calling thread, without
+the resident loop or a pool. `xwe config` lists every variable.
 """
 
 import os
@@ -20,7 +20,7 @@ async def where() -> str:
 
 
 def show() -> None:
-    """The settings at this moment."""
+    """Print the current settings."""
     print(
         f"  {AsyncConfig.get_worker_count()} threads, {AsyncConfig.get_queue_size()} may wait, "
         f"{AsyncConfig.get_timeout():g} s a call, enabled: {AsyncConfig.is_async_enabled()}"
@@ -28,7 +28,7 @@ def show() -> None:
 
 
 def main() -> None:
-    """Turn each of the knobs."""
+    """Change each variable in turn."""
     with any_model(latency_s=0.5), LLMClient() as client:
         print("as it starts:")
         show()
@@ -37,7 +37,7 @@ def main() -> None:
         os.environ |= {"LLM_ASYNC_WORKERS": "20", "LLM_ASYNC_QUEUE_SIZE": "10"}
         show()
 
-        print("LLM_ASYNC_TIMEOUT=0.2, also for the client that is there already:")
+        print("LLM_ASYNC_TIMEOUT=0.2, also for the existing client:")
         os.environ["LLM_ASYNC_TIMEOUT"] = "0.2"
         try:
             client.chat("Quick!")

@@ -3,13 +3,15 @@
     from xwe import AsyncBridge, LLMClient, async_route, gather_with_limit, run_async_in_sync
 
 The names are imported when they are first used: `import xwe` alone costs next to nothing and
-starts nothing.
+starts nothing. `pip install xwe` is enough for all of them; tools described by a signature need
+`xwe[tools]`, the OpenAI SDK's transport `xwe[openai]`, and `xwe run` `xwe[app]`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xwe.core.concurrency import blocking
     from xwe.core.concurrency.bridge import AsyncBridge, async_route, run_async_in_sync
     from xwe.core.concurrency.gather import gather_with_limit
     from xwe.core.nlp.client_policy import ClientPolicy
@@ -38,6 +40,7 @@ __all__ = [
     "ToolRegistry",
     "__version__",
     "async_route",
+    "blocking",
     "events",
     "gather_with_limit",
     "run_async_in_sync",
@@ -57,17 +60,25 @@ _HOMES = {
     "Tool": "xwe.core.nlp.tools.tool",
     "ToolRegistry": "xwe.core.nlp.tools.registry",
     "async_route": "xwe.core.concurrency.bridge",
-    "events": "xwe.core.nlp.tools",
     "gather_with_limit": "xwe.core.concurrency.gather",
     "run_async_in_sync": "xwe.core.concurrency.bridge",
     "tool": "xwe.core.nlp.tools.tool",
 }
 
+_MODULES = {
+    "blocking": "xwe.core.concurrency.blocking",
+    "events": "xwe.core.nlp.tools.events",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name in _MODULES:
+        value: Any = import_module(_MODULES[name])
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
     return value
 
 

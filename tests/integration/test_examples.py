@@ -1,5 +1,6 @@
 """Every example, run as a newcomer runs it: as a script, with nothing set."""
 
+import ast
 import difflib
 import os
 import re
@@ -13,16 +14,16 @@ import pytest
 from xwe.mock import Behaviour, MockServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-# What the examples share; each says so itself.
+# What the examples share; the first lines of each say so.
 NOT_EXAMPLES = {"any_model.py", "old_client.py", "ten_users.py"}
 SOON_S = 60.0
 WHOLE_S = 120.0
-# What the watchdog says of a loop that does not come to its turn, and the stack below it.
+# The watchdog's log of a blocked loop, and the stack below it.
 STALL = re.compile(r"The event loop has been blocked for .* by:\n((?: .*\n)*)\n")
 
 
 def run_example(name, **environ):
-    """Its output; that it ended well and complained about nothing is checked."""
+    """Run it and return its output; it must succeed and complain about nothing."""
     done = subprocess.run(
         [sys.executable, EXAMPLES / name],
         env=os.environ | {"PYTHONUTF8": "1"} | environ,
@@ -32,14 +33,14 @@ def run_example(name, **environ):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    # Whether the loop gets a processor is up to the machine; an example's own code is not.
+    # A busy machine may block the loop as well; only an example's own code counts.
     said = STALL.sub(lambda it: it[0] if str(EXAMPLES) in it[1] else "", done.stderr)
     complaints = [line for line in said.splitlines() if not line.startswith("model call")]
-    assert complaints == []  # the log's word on a failed call is part of some examples
+    assert complaints == []  # some examples show how a failed call is logged
     return done.stdout
 
 
-# What each example is sure to print, on a machine as busy as it may be.
+# What each example prints, however busy the machine is.
 SAID = {
     "existing_app_before.py": [r"ten users at once: .* s for 40 model calls"],
     "existing_app_after.py": [r"ten users at once: .* s for 40 model calls"],
@@ -62,7 +63,7 @@ SAID = {
     ],
     "streaming_websocket.py": [r"hung up after event \d+", r"came back: .* none missing: True"],
     "running_loop_notebook.py": ["asyncio.run: +RuntimeError", r"run_async_in_sync: +\[\d+, \d+\]"],
-    # Which of two threads has which word, and who of the line is first, is up to them.
+    # Which thread gets which word, and which waiter comes first, varies.
     "async_wrapper.py": [r"two for Ada in xwe-wrapper_[01]\n", "three for Ada on the loop"],
     "rate_limit.py": [r" s  thread \d", r" s  coroutine \d", "no turn within 0.01 s: True"],
     "tuning_by_environment.py": [
@@ -102,11 +103,29 @@ def test_it_says_what_it_shows(name):
         assert re.search(pattern, output), output
 
 
+# The import paths that stay.
+PROMISED = {
+    *("xwe", "xwe.errors", "xwe.mock", "xwe.settings", "xwe.web"),
+    *("xwe.core.nlp.async_utils", "xwe.core.nlp.llm_client"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(SAID) | NOT_EXAMPLES))
+def test_it_imports_only_what_outsiders_may_rely_on(name):
+    modules = set()
+    for node in ast.walk(ast.parse((EXAMPLES / name).read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            modules.add(node.module)
+        elif isinstance(node, ast.Import):
+            modules.update(alias.name for alias in node.names)
+    assert {module for module in modules if module.partition(".")[0] == "xwe"} <= PROMISED
+
+
 @pytest.mark.parametrize("name", sorted(set(SAID) | NOT_EXAMPLES))
 def test_it_is_short_and_begins_with_what_it_shows(name):
     source = (EXAMPLES / name).read_text("utf-8")
     assert source.startswith('"""')
-    # The map has a view for each of its eighteen entries.
+    # The map has eighteen views.
     assert source.count("\n") <= (250 if name == "asyncio_map.py" else 90)
 
 
@@ -115,7 +134,7 @@ def test_the_app_before_and_after_differ_in_five_lines():
         (EXAMPLES / f"existing_app_{name}.py").read_text("utf-8").splitlines()
         for name in ("before", "after")
     )
-    # A formatter's blank line is no change.
+    # A blank line that the formatter adds is no change.
     changes = [line for line in difflib.ndiff(before, after) if line[2:].strip()]
     assert sum(line.startswith("+ ") for line in changes) <= 5
     assert sum(line.startswith("- ") for line in changes) <= 5
@@ -133,11 +152,11 @@ def test_the_guide_shows_the_five_lines_as_they_are(document):
 
 
 def test_forty_questions_of_ten_users_are_with_the_model_at_once(wire):
-    alone = 2 * 4  # the request that is not counted, and the one user's
+    alone = 2 * 4  # the request that is not timed, and the one user's
     all_are_there = threading.Barrier(40)
 
     def answer(_request, connection):
-        if len(model.requests) > alone:  # none of the forty is answered before the last is there
+        if len(model.requests) > alone:  # none of the forty is answered before the last has arrived
             all_are_there.wait(SOON_S)
         connection.sendall(wire.reply(wire.completion()))
 
@@ -161,7 +180,7 @@ def test_the_asyncio_map_is_whole():
     assert "Error" not in output
 
 
-def test_an_example_asks_the_model_that_is_set():
+def test_an_example_asks_the_configured_model():
     with MockServer(Behaviour(text="mine")) as model:
         output = run_example("hybrid_processor.py", LLM_BASE_URL=model.base_url)
         assert len(model.requests) == 9

@@ -1,4 +1,4 @@
-"""The set-up of a fresh checkout, with a Python that only writes down what it is asked."""
+"""The setup of a fresh checkout, with a Python that only records its arguments."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# As `python`, it makes environments that hold a copy of itself; as `xwe`, it serves nothing.
+# As `python -m venv`, it creates an environment with copies of itself; as `xwe`, it serves nothing.
 RECORDER = """#!/bin/sh
 name=$(basename "$0")
 echo "$name $*" >> "$CALLS"
@@ -32,7 +32,7 @@ def checkout(tmp_path):
 
 
 class Checkout:
-    """A directory with the Makefile and what it depends on."""
+    """A directory with the Makefile and the files that it depends on."""
 
     def __init__(self, path):
         self.path = path
@@ -47,9 +47,9 @@ class Checkout:
         recorder.chmod(0o755)
 
     def make(self, *arguments, python="./recorder"):
-        """Run make; returns its exit code and what the recorder was asked."""
+        """Run make; returns its exit code and the recorded commands."""
         self.calls_file.write_text("")
-        # These tests run under `make check` themselves; this one is nobody's sub-make.
+        # These tests may run under `make check`; this make must not be its sub-make.
         inherited = {name: value for name, value in os.environ.items() if "MAKE" not in name}
         done = subprocess.run(
             ["make", f"PYTHON={python}", *arguments],
