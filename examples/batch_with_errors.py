@@ -1,8 +1,8 @@
 """A batch in which one item fails: its error takes its place, and the others are unaffected.
 
-Three ways: a whole list (`process_batch`), items as they arrive (`add_request`), and plain coroutines
-(`gather_with_limit`). It always asks the demo model, because a real one does not fail on request.
-Lines that begin with "model call" are the client's log.
+Three ways: a whole list (`process_batch`), items as they arrive (`add_request`), and plain
+coroutines (`gather_with_limit`). It always asks the demo model, because a real one does not fail on
+request. Lines that begin with "model call" are the client's log.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """An existing Flask app: its page about a city needs four answers from a model.
 
 `existing_app_before.py` asks one question after another, `existing_app_after.py` all at once, and
-five lines differ: `diff -B examples/existing_app_before.py examples/existing_app_after.py`. Run both
-to see what ten users notice.
+five lines differ: `diff -B examples/existing_app_before.py examples/existing_app_after.py`. Run
+both to see what ten users notice.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
 """Synchronous helpers inside a running loop, as in a notebook.
 
 A notebook's cells run inside a loop, where `asyncio.run` and `loop.run_until_complete` raise an
-error. `run_async_in_sync` works there: the coroutine runs on the resident loop while the cell waits.
-So a script's helpers work in a cell, unchanged.
+error. `run_async_in_sync` works there: the coroutine runs on the resident loop while the cell
+waits. So a script's helpers work in a cell, unchanged.
 """
 
 import asyncio
