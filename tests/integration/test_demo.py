@@ -30,10 +30,10 @@ LONG_DEMO = (
     sys.executable,
     "-c",
     """if True:
-    from xwe.cli import main
+    from xwe.cli.commands import xwe_command
     from xwe.cli.demo import streams
     streams.BEHAVIOUR["length"] = 40_000
-    main()""",
+    xwe_command()""",
     "demo",
     "--latency",
 )

@@ -1,4 +1,4 @@
-"""`xwe config`: every setting, its value, where it comes from and what it means."""
+"""`xwe config`: every setting with its value, origin and meaning."""
 
 import click
 
@@ -9,9 +9,9 @@ from xwe.settings.env_file import ENV_FILE, read_env_file
 
 @click.command("config")
 @click.option("--example", "shown", flag_value="example", help="Print the text of .env.example.")
-@click.option("--table", "shown", flag_value="table", help="Print the documents' table.")
+@click.option("--table", "shown", flag_value="table", help="Print the table of docs/settings.md.")
 def config_command(shown: str | None) -> None:
-    """Show every setting: its value (secrets are hidden), where it comes from, what it means."""
+    """Show every setting: its value (secrets are hidden), its origin and its meaning."""
     if shown == "example":
         click.echo(env_example(), nl=False)
     elif shown == "table":

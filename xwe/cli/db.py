@@ -1,4 +1,4 @@
-"""`xwe db`: the database's tables, made and updated."""
+"""`xwe db`: create, update and clean up the database's tables."""
 
 import sys
 from contextlib import closing
@@ -20,12 +20,12 @@ _EXIT_UNAVAILABLE = 1
 
 @click.group("db")
 def db_command() -> None:
-    """Make or update the tables of the database that XWE_DATABASE_URL names."""
+    """Create or update the tables of the database at XWE_DATABASE_URL."""
 
 
 @db_command.command("upgrade")
 def upgrade_command() -> None:
-    """Bring the tables to what this version of xwe needs; safe to repeat, and with others."""
+    """Update the tables for this version of xwe. Can be repeated, also by several at once."""
     url = _database_url()
     try:
         migrating.upgrade(url)
@@ -36,7 +36,7 @@ def upgrade_command() -> None:
 
 @db_command.command("current")
 def current_command() -> None:
-    """Show the revision that the tables are at, and the one that this version of xwe needs."""
+    """Show the tables' revision, and the one that this version of xwe needs."""
     try:
         revision = migrating.current(_database_url())
     except DatabaseUnavailableError as error:
@@ -46,12 +46,12 @@ def current_command() -> None:
 
 @db_command.command("tidy")
 def tidy_command() -> None:
-    """Delete for good what nobody can ask for any more, as the server does every hour."""
+    """Permanently delete rows that nobody can reach any more; the server does so every hour."""
     url = _database_url()
     keep_deleted = timedelta(days=load_settings().storage.keep_deleted_days)
     try:
         if migrating.current(url) != migrating.head():
-            click.echo("xwe: the tables are of another version; run `xwe db upgrade`", err=True)
+            click.echo("xwe: the tables belong to another version; run `xwe db upgrade`", err=True)
             sys.exit(_EXIT_UNAVAILABLE)
         with closing(Database(url)) as database:
             tidied = Housekeeping(database, keep_deleted).tidy()

@@ -1,4 +1,4 @@
-"""`xwe run`: the application under gunicorn, from wherever xwe is installed."""
+"""`xwe run`: the application under gunicorn, without a checkout."""
 
 import os
 from typing import Any
@@ -14,7 +14,7 @@ from xwe.web.gunicorn_options import gunicorn_options
 
 
 class Server(BaseApplication):  # type: ignore[misc] # gunicorn carries no types
-    """gunicorn with our options, without its command line."""
+    """gunicorn with our options and without its command line."""
 
     def load_config(self) -> None:
         """Take the options from the settings; gunicorn calls this again on a reload."""
@@ -28,13 +28,12 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn carries no types
 
 
 @click.command("run")
-@click.option("--host", help="Where to listen, instead of HOST.")
+@click.option("--host", help="Address to listen on, instead of HOST.")
 @click.option("--port", help="TCP port, instead of PORT; 0 takes any free one.")
 def run_command(host: str | None, port: str | None) -> None:
     """Serve the application.
 
-    Everything is set by environment variables, or by a .env file in this directory: `xwe config`
-    shows them.
+    Environment variables or a .env file in this directory set everything; `xwe config` lists them.
     """
     for name, value in (("HOST", host), ("PORT", port)):
         if value is not None:

@@ -1,4 +1,4 @@
-"""`xwe user`: accounts, made and managed by the operator."""
+"""`xwe user`: the operator creates and manages accounts."""
 
 import sys
 from collections.abc import Iterator
@@ -17,29 +17,29 @@ _EXIT_FAILED = 1
 _PAGE = 500
 
 _password = click.password_option(
-    help="Asked for unless given; what is given stays in the shell's history."
+    help="Prompted for unless given here, where it stays in the shell's history."
 )
 
 
 @click.group("user")
 def user_command() -> None:
-    """Make and manage accounts in the database that XWE_DATABASE_URL names."""
+    """Create and manage accounts in the database at XWE_DATABASE_URL."""
 
 
 @user_command.command("add")
 @click.argument("username")
-@click.option("--admin", is_flag=True, help="May do what only operators may.")
+@click.option("--admin", is_flag=True, help="May do what only operators may do.")
 @_password
 def add_command(username: str, password: str, *, admin: bool) -> None:
-    """Make an account, also where XWE_SIGNUP=closed."""
+    """Create an account, also with XWE_SIGNUP=closed."""
     with _accounts() as accounts:
-        made = accounts.add(username, password, is_admin=admin)
-        click.echo(f"{made.username} has an account now (id {made.id}).")
+        created = accounts.add(username, password, is_admin=admin)
+        click.echo(f"Created the account {created.username} (id {created.id}).")
 
 
 @user_command.command("list")
 def list_command() -> None:
-    """Show all accounts: id, name, since when, and who is an admin."""
+    """List all accounts: id, name, creation date, and who is an admin."""
     with _accounts() as accounts:
         last = 0
         while found := accounts.everyone(after_id=last, limit=_PAGE):
@@ -52,28 +52,28 @@ def list_command() -> None:
 @user_command.command("delete")
 @click.argument("username")
 @click.confirmation_option(
-    prompt="This deletes the account with its characters and chats, for good. Go on?"
+    prompt="This permanently deletes the account with its characters and chats. Continue?"
 )
 def delete_command(username: str) -> None:
-    """Delete an account and all that belongs to it, for good."""
+    """Permanently delete an account and everything that belongs to it."""
     with _accounts() as accounts:
         accounts.delete(accounts.named(username).id)
-        click.echo(f"{username} is deleted.")
+        click.echo(f"Deleted {username}.")
 
 
 @user_command.command("passwd")
 @click.argument("username")
 @_password
 def passwd_command(username: str, password: str) -> None:
-    """Give an account another password, which signs it out everywhere."""
+    """Set a new password, which signs the account out everywhere."""
     with _accounts() as accounts:
         accounts.set_password(accounts.named(username).id, password)
-        click.echo(f"{username} has another password, and is signed out everywhere.")
+        click.echo(f"{username} has a new password and is signed out everywhere.")
 
 
 @contextmanager
 def _accounts() -> Iterator[Accounts]:
-    """The accounts; what goes wrong with them is one line."""
+    """The accounts; an error is reported in one line."""
     read_env_file()
     settings = load_settings()
     database = Database(settings.storage.database_url)

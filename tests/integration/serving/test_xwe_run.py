@@ -21,11 +21,11 @@ GUNICORN = (
 )
 # As XWE_RUN, but a model server that a busy machine keeps from answering is waited for.
 PATIENTLY = """
-from xwe.cli import main
+from xwe.cli.commands import xwe_command
 from xwe.web import model_discovery
 
 model_discovery.TIMEOUT_S = 60.0
-main(["run"])
+xwe_command(["run"])
 """
 PATIENT_RUN = (sys.executable, "-c", PATIENTLY)
 BOTH = pytest.mark.parametrize("command", [XWE_RUN, GUNICORN], ids=["xwe-run", "gunicorn"])

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-from xwe.cli import main
+from xwe.cli.commands import xwe_command
 from xwe.services import housekeeping
 from xwe.services.housekeeping import Housekeeping, Tidied
 from xwe.storage import batches
@@ -136,7 +136,7 @@ def test_an_operator_is_told_what_could_not_be_deleted(url, stubborn, monkeypatc
     monkeypatch.setattr(os, "environ", os.environ | {"XWE_DATABASE_URL": url})
     at = datetime.now(UTC) + timedelta(days=365)
     monkeypatch.setattr(housekeeping, "now", lambda: at)
-    said = CliRunner().invoke(main, ["db", "tidy"])
+    said = CliRunner().invoke(xwe_command, ["db", "tidy"])
     assert said.exit_code == 1
     assert "jobs: failed\nsessions: 2 deleted for good\n" in said.stdout
 
@@ -154,19 +154,21 @@ def test_an_operator_can_have_it_done_at_once(url, database, ada, monkeypatch):
     with database.write() as writing:
         gone = characters.create(writing, user_id=ada.id, name="李白")
         characters.remove(writing, ada.id, gone.id)
-    said = CliRunner().invoke(main, ["db", "tidy"])
+    said = CliRunner().invoke(xwe_command, ["db", "tidy"])
     assert said.exit_code == 0
     assert "characters: 0 deleted for good\n" in said.stdout
     with_clock = datetime.now(UTC) + timedelta(days=2)
     monkeypatch.setattr(housekeeping, "now", lambda: with_clock)
     monkeypatch.setattr(os, "environ", os.environ | {"XWE_KEEP_DELETED_DAYS": "1"})
-    assert "characters: 1 deleted for good\n" in CliRunner().invoke(main, ["db", "tidy"]).stdout
+    assert (
+        "characters: 1 deleted for good\n" in CliRunner().invoke(xwe_command, ["db", "tidy"]).stdout
+    )
 
 
 def test_without_tables_it_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     empty = {"XWE_DATABASE_URL": f"sqlite:///{tmp_path}/empty.db"}
     monkeypatch.setattr(os, "environ", os.environ | empty)
-    said = CliRunner().invoke(main, ["db", "tidy"])
+    said = CliRunner().invoke(xwe_command, ["db", "tidy"])
     assert said.exit_code == 1
     assert "xwe db upgrade" in said.stderr

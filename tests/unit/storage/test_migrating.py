@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from postgresql import SQLITE_AND_POSTGRESQL, new_database
 from sqlalchemy import text
 
-from xwe.cli import main
+from xwe.cli.commands import xwe_command
 from xwe.errors import DatabaseUnavailableError
 from xwe.storage import migrating
 from xwe.storage.database import Database
@@ -110,16 +110,19 @@ def test_a_database_that_is_away_is_an_error(tmp_path):
 def test_the_command_makes_the_tables_and_says_where_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     needed = migrating.head()
-    assert CliRunner().invoke(main, ["db", "current"]).stdout == f"at none, needs {needed}\n"
-    assert CliRunner().invoke(main, ["db", "upgrade"]).exit_code == 0
-    assert CliRunner().invoke(main, ["db", "current"]).stdout == f"at {needed}, needs {needed}\n"
+    assert CliRunner().invoke(xwe_command, ["db", "current"]).stdout == f"at none, needs {needed}\n"
+    assert CliRunner().invoke(xwe_command, ["db", "upgrade"]).exit_code == 0
+    assert (
+        CliRunner().invoke(xwe_command, ["db", "current"]).stdout
+        == f"at {needed}, needs {needed}\n"
+    )
     assert (tmp_path / "instance" / "xwe.db").exists()
 
 
 @pytest.mark.parametrize("command", ["upgrade", "current", "tidy"])
 def test_the_command_says_in_one_line_that_the_database_is_away(monkeypatch, command):
     monkeypatch.setenv("XWE_DATABASE_URL", "postgresql://postgres:canary@127.0.0.1:9/xwe")
-    result = CliRunner().invoke(main, ["db", command])
+    result = CliRunner().invoke(xwe_command, ["db", command])
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
     assert "refused" in result.stderr
