@@ -13,6 +13,7 @@ EXIT_MISSING_EXTRA = 3
 _BRINGS = {
     "app": "The xwe application",
     "openai": "The OpenAI SDK",
+    "postgres": "PostgreSQL's driver",
     "tools": "pydantic, which describes a tool by its function's signature,",
 }
 

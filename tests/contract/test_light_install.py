@@ -167,6 +167,20 @@ def test_the_application_set_to_the_openai_transport(tmp_path, extras):
         assert done.returncode == 3
 
 
+@pytest.mark.parametrize("arguments", ["db current", "user list", "run --port 0"])
+def test_a_command_set_to_postgresql_says_what_to_install(tmp_path, arguments):
+    program = COMMAND.format(arguments=tuple(arguments.split()))
+    url = "postgresql://127.0.0.1:9/xwe"
+    done = run_light(["xwe[app]"], program, tmp_path, XWE_DATABASE_URL=url, LLM_PROVIDER="mock")
+    assert re.fullmatch(
+        r"xwe: (XWE_DATABASE_URL: )?PostgreSQL's driver is not installed \(no module 'psycopg'\)\. "
+        r"Run: pip install 'xwe\[postgres\]'\n",
+        done.stderr.splitlines(keepends=True)[-1],
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode != 0
+
+
 A_TOOL = """
 from xwe import Agent, LLMClient, tool
 

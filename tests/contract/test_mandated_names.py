@@ -100,7 +100,8 @@ def test_every_further_method_has_a_twin_with_the_same_parameters(pair: tuple[st
 def test_importing_the_package_loads_no_framework_and_starts_no_thread() -> None:
     script = (
         "import sys, threading, xwe\n"
-        "heavy = {'flask', 'aiohttp', 'openai', 'requests', 'sqlalchemy', 'uvloop', 'jsonschema'}\n"
+        "heavy = {'flask', 'aiohttp', 'openai', 'requests', 'sqlalchemy', 'uvloop', 'jsonschema',\n"
+        "         'pydantic', 'click', 'websockets', 'gunicorn'}\n"
         "print(sorted(heavy & set(sys.modules)), threading.active_count())\n"
         "xwe.LLMClient, xwe.AsyncBridge, xwe.gather_with_limit\n"
         "print(sorted(heavy & set(sys.modules)), threading.active_count())\n"

@@ -32,7 +32,7 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, name, _ = _COMMANDS[cmd_name]
-        with missing_extra_exits(), importing("app"):
+        with importing("app"):
             command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)  # noqa: S101 - the table above says so
         return command
@@ -44,7 +44,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with missing_extra_exits():
+                return super().invoke(ctx)
         except SettingsError as error:
             click.echo(f"xwe: {error.message}", err=True)
             sys.exit(_EXIT_UNUSABLE_SETTINGS)

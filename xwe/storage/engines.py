@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.pool import QueuePool
 
 from xwe.errors import SettingsError
+from xwe.extras import importing
 from xwe.storage.column_types import dump_json, load_json
 
 _VARIABLE = "XWE_DATABASE_URL"
@@ -132,12 +133,8 @@ def _use_wal(connection: SqliteConnection, timeout_s: float) -> None:
 
 
 def _postgresql(url: URL, limits: Limits, options: dict[str, Any]) -> Engine:
-    try:
-        from xwe.storage import postgresql  # noqa: PLC0415 - needs a driver that is an extra
-    except ModuleNotFoundError:
-        raise SettingsError(
-            _VARIABLE, "postgresql://…", "PostgreSQL needs: pip install 'xwe[postgres]'"
-        ) from None
+    with importing("postgres"):
+        from xwe.storage import postgresql  # noqa: PLC0415 - imports the driver
     milliseconds = int(limits.timeout_s * 1000)
     arguments = {
         # libpq takes whole seconds, and 1 for 2.
