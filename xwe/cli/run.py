@@ -10,7 +10,7 @@ from xwe.extras import missing_extra_exits
 from xwe.settings import load_settings
 from xwe.settings.env_file import read_env_file
 from xwe.web import create_app
-from xwe.web.gunicorn_options import gunicorn_options
+from xwe.web.server.gunicorn_options import gunicorn_options
 
 
 class Server(BaseApplication):  # type: ignore[misc] # gunicorn carries no types

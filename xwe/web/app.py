@@ -6,7 +6,6 @@ from xwe.bootstrap import Services, build_services
 from xwe.settings import Settings, load_settings
 from xwe.web import errors, hooks
 from xwe.web.application import Application
-from xwe.web.request_observation import ObservedRequests
 from xwe.web.routes import (
     accounts,
     agent,
@@ -21,6 +20,7 @@ from xwe.web.routes import (
     tasks,
     websocket,
 )
+from xwe.web.server.request_observation import ObservedRequests
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> Application:

@@ -9,8 +9,8 @@ from xwe.bootstrap import Services
 from xwe.settings import Settings
 from xwe.web.access import AccessRules
 from xwe.web.addresses import Addresses
-from xwe.web.languages import Languages
-from xwe.web.proxies import TrustedProxies
+from xwe.web.pages.languages import Languages
+from xwe.web.server.proxies import TrustedProxies
 from xwe.web.streaming.reader_slots import READERS_EACH, ReaderSlots
 from xwe.web.streaming.thread_writer import WritingTimes
 

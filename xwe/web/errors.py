@@ -21,7 +21,7 @@ from xwe import errors
 from xwe.core.nlp.observation import request_id
 from xwe.errors import XweError
 from xwe.web.bodies.json_bytes import json_response
-from xwe.web.rendering import render_page
+from xwe.web.pages.rendering import render_page
 from xwe.web.streaming.client_disconnect import ClientDisconnectedError
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from xwe.errors import DrainingError
 from xwe.web.access import LOGIN_NEEDED, SAFE_METHODS, Refusal
 from xwe.web.application import Application
-from xwe.web.envelope import Envelope
 from xwe.web.errors import error_response
 from xwe.web.identity import current_user, stream_owner
+from xwe.web.server.request_id_middleware import RequestIdMiddleware
 
 # Where another server process will be ready to take over; a restart takes about so long.
 DRAIN_RETRY_AFTER_S = 5.0
@@ -20,7 +20,7 @@ DRAIN_RETRY_AFTER_S = 5.0
 def init_app(app: Application) -> None:
     """Register the access rules, the proxies in front, and the envelope around everything."""
     app.before_request(lambda: _refusal(app))
-    app.wsgi_app = Envelope(app.proxies.before(app.wsgi_app))  # type: ignore[method-assign] # as Flask's documentation has it
+    app.wsgi_app = RequestIdMiddleware(app.proxies.before(app.wsgi_app))  # type: ignore[method-assign] # as Flask's documentation has it
 
 
 def _refusal(app: Application) -> AnyResponse | None:

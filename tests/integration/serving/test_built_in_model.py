@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from xwe.mock import MockServer
-from xwe.web import model_discovery
-from xwe.web.built_in_model import BuiltInModel
-from xwe.web.model_discovery import first_listed_model
+from xwe.web.server import model_discovery
+from xwe.web.server.built_in_model import BuiltInModel
+from xwe.web.server.model_discovery import first_listed_model
 
 log = logging.getLogger("test")
 
@@ -56,7 +56,7 @@ def test_it_comes_back_on_its_port_when_it_dies(model, caplog):
 
 STARTER = """
 import logging, sys
-from xwe.web.built_in_model import BuiltInModel
+from xwe.web.server.built_in_model import BuiltInModel
 sys.stdout.write(BuiltInModel(logging.getLogger()).start() + "\\n")
 sys.stdout.flush()
 sys.stdin.read()

@@ -9,7 +9,7 @@ import time
 import pytest
 from gunicorn.workers.gthread import ThreadWorker
 
-from xwe.web.gunicorn_worker import Worker
+from xwe.web.server.gunicorn_worker import Worker
 
 SMALL = """
 import os
@@ -25,10 +25,10 @@ SLOW_POST = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length:
 # Whoever waits for a client that lingers, in whichever way, waits longer than any test.
 LASTING = """
 import gunicorn.util
-import xwe.web.gunicorn_worker
+import xwe.web.server.gunicorn_worker
 
 gunicorn.util.close_graceful.__defaults__ = (600.0, 65_536)
-xwe.web.gunicorn_worker.LINGER_S = 600.0
+xwe.web.server.gunicorn_worker.LINGER_S = 600.0
 """
 
 TALKING = """

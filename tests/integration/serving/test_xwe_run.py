@@ -22,7 +22,7 @@ GUNICORN = (
 # As XWE_RUN, but a model server that a busy machine keeps from answering is waited for.
 PATIENTLY = """
 from xwe.cli.commands import xwe_command
-from xwe.web import model_discovery
+from xwe.web.server import model_discovery
 
 model_discovery.TIMEOUT_S = 60.0
 xwe_command(["run"])

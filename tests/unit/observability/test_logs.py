@@ -84,7 +84,7 @@ def test_text_is_for_people(write):
 
 def test_importing_everything_configures_nothing():
     code = (
-        "import logging, xwe.web, xwe.observability.logs, xwe.web.gunicorn_logger\n"
+        "import logging, xwe.web, xwe.observability.logs, xwe.web.server.gunicorn_logger\n"
         "assert not logging.getLogger().handlers\n"
         "assert not logging.getLogger('xwe').handlers\n"
     )

@@ -16,7 +16,7 @@ from xwe.core.nlp.client_policy import ClientPolicy
 from xwe.core.nlp.llm_client import CHAT_COMPLETIONS, LLMClient
 from xwe.core.nlp.observation import CallRecord
 from xwe.settings.providers import PLACEHOLDER_KEY
-from xwe.web.built_in_model import BuiltInModel
+from xwe.web.server.built_in_model import BuiltInModel
 
 _SHORTEST_S, _LONGEST_S = 0.05, 2.0
 _EXIT_INTERRUPTED = 130  # as a shell has it for Ctrl-C

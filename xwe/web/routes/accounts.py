@@ -22,7 +22,7 @@ from xwe.web.identity import (
     sign_in,
     sign_out,
 )
-from xwe.web.rendering import render_page
+from xwe.web.pages.rendering import render_page
 from xwe.web.routes.llm import takes
 
 log = logging.getLogger(__name__)

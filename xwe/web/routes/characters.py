@@ -16,7 +16,7 @@ from xwe.web.application import calls_model, current_application, login_required
 from xwe.web.bodies import characters as bodies
 from xwe.web.bodies.json_bytes import json_response, parse_object, read_body
 from xwe.web.identity import require_user
-from xwe.web.rendering import render_page
+from xwe.web.pages.rendering import render_page
 from xwe.web.routes.llm import takes
 
 T = TypeVar("T")

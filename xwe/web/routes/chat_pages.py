@@ -9,7 +9,7 @@ from xwe.errors import NotFoundError
 from xwe.services.characters.categories import LANGUAGES, PROFILE_CATEGORIES
 from xwe.web.application import current_application, login_required
 from xwe.web.identity import require_user
-from xwe.web.rendering import render_page
+from xwe.web.pages.rendering import render_page
 
 blueprint = Blueprint("chat_pages", __name__)
 

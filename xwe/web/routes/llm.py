@@ -15,9 +15,9 @@ from xwe.streams.answer import AnswerReader
 from xwe.web.application import calls_model, current_application
 from xwe.web.bodies import model
 from xwe.web.bodies.json_bytes import json_response, parse_object, parse_query, read_body
-from xwe.web.envelope import elapsed_s
 from xwe.web.errors import report
 from xwe.web.identity import body_limit, stream_owner
+from xwe.web.server.request_id_middleware import elapsed_s
 from xwe.web.streaming.formats import TEXT_HEADERS
 from xwe.web.streaming.responses import text_stream
 

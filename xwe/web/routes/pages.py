@@ -4,7 +4,7 @@ from flask import Blueprint, Response
 
 from xwe.web.application import current_application
 from xwe.web.identity import current_user
-from xwe.web.rendering import render_page
+from xwe.web.pages.rendering import render_page
 from xwe.web.routes import chat_pages
 
 blueprint = Blueprint("pages", __name__)

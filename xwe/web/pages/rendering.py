@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from flask import Response, render_template, request
 
 from xwe.web.application import current_application
-from xwe.web.languages import COOKIE, COOKIE_AGE_S
+from xwe.web.pages.languages import COOKIE, COOKIE_AGE_S
 
 
 def render_page(template: str, status: int = 200, **values: object) -> Response:

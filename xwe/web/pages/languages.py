@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Request
 
-CATALOGUES = Path(__file__).parent / "catalogues"
+CATALOGUES = Path(__file__).parent.parent / "catalogues"
 DEFAULT_LANGUAGE = "en"
 
 COOKIE = "xwe_lang"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from xwe.web.core_keeper import FREE_THREADS, CoreKeeper, better_core, core_times
+from xwe.web.server.core_keeper import FREE_THREADS, CoreKeeper, better_core, core_times
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_every_usable_core_has_its_time() -> None:
 def test_the_child_of_a_fork_is_held_and_its_parent_is_not() -> None:
     script = (
         "import os\n"
-        "from xwe.web.core_keeper import CoreKeeper\n"
+        "from xwe.web.server.core_keeper import CoreKeeper\n"
         "before = len(os.sched_getaffinity(0))\n"
         "child = os.fork()\n"
         "if not child:\n"

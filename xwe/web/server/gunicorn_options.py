@@ -17,11 +17,11 @@ from xwe.observability.blackboard import Blackboard
 from xwe.settings import Settings, check_exposure, environment_warnings, load_settings
 from xwe.settings.env_file import read_env_file
 from xwe.settings.providers import UNNAMED_MODEL
-from xwe.web.announcement import announce
-from xwe.web.built_in_model import BuiltInModel
-from xwe.web.core_keeper import CoreKeeper
-from xwe.web.gunicorn_logger import ACCESS_FORMAT
-from xwe.web.model_discovery import first_listed_model
+from xwe.web.server.announcement import announce
+from xwe.web.server.built_in_model import BuiltInModel
+from xwe.web.server.core_keeper import CoreKeeper
+from xwe.web.server.gunicorn_logger import ACCESS_FORMAT
+from xwe.web.server.model_discovery import first_listed_model
 
 EXIT_UNUSABLE_SETTINGS = 2
 
@@ -66,7 +66,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         if ":" in server.host
         else f"{server.host}:{server.port}",
         "proc_name": "xwe",
-        "worker_class": "xwe.web.gunicorn_worker.Worker",
+        "worker_class": "xwe.web.server.gunicorn_worker.Worker",
         "workers": server.workers,
         "threads": server.threads,
         # Below this, gunicorn closes connections after their reply that could be kept.
@@ -79,7 +79,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "control_socket_disable": True,
         # It would wait for a client that takes nothing without any timeout.
         "sendfile": False,
-        "logger_class": "xwe.web.gunicorn_logger.Logger",
+        "logger_class": "xwe.web.server.gunicorn_logger.Logger",
         "accesslog": "-" if server.access_log else None,
         "access_log_format": ACCESS_FORMAT,
         "loglevel": settings.observation.log_level.lower(),

@@ -38,7 +38,7 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from xwe.settings import load_settings
-from xwe.web.gunicorn_request import ClientRequest
+from xwe.web.server.gunicorn_request import ClientRequest
 from xwe.web.streaming.socket_handoff import HandoffSocket
 
 # RFC 9112, 9.6: how long, and for how many bytes, a connection that we have closed is read on, so

@@ -31,7 +31,7 @@ _PROTECTION = [
 ]
 
 
-class Envelope:
+class RequestIdMiddleware:
     """Wraps a WSGI application.
 
     A sane X-Request-ID is taken over, any other replaced; the id is in the log lines, the response

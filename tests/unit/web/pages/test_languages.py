@@ -10,7 +10,7 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 
 import xwe.web
-from xwe.web.languages import COOKIE, Languages
+from xwe.web.pages.languages import COOKIE, Languages
 
 LANGUAGES = Languages.load()
 NOT_WORDS = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}|<svg.*?</svg>|<pre.*?</pre>", re.DOTALL)

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from xwe.web.proxies import TrustedProxies
+from xwe.web.server.proxies import TrustedProxies
 
 
 def address(count, remote, forwarded=None, proxies=None):

@@ -1,0 +1,1 @@
+"""Pages in the reader's language."""
