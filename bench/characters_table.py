@@ -17,9 +17,9 @@ from xwe.jobs.in_process import InProcessRunner
 from xwe.jobs.rows import JobRows
 from xwe.mock import Behaviour, MockServer
 from xwe.mock.rules import Rule
+from xwe.services.characters.bundled_texts import sample
 from xwe.services.characters.categories import PROFILE_CATEGORIES
 from xwe.services.characters.generation import CharacterGeneration
-from xwe.services.characters.sample_texts import sample
 from xwe.services.characters.service import Characters, NewCharacter
 from xwe.services.tasks import Tasks
 from xwe.storage.database import Database

@@ -16,8 +16,8 @@ from xwe.jobs.work import Handler
 from xwe.observability.observation import Observation
 from xwe.observability.spans import Spans
 from xwe.services.accounts import Accounts
+from xwe.services.characters.bundled_texts import Prompts
 from xwe.services.characters.generation import CharacterGeneration
-from xwe.services.characters.prompt_files import Prompts
 from xwe.services.characters.service import Characters
 from xwe.services.chats.service import Chats
 from xwe.services.chats.values import ChatTimes, PromptLimits

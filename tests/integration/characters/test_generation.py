@@ -8,9 +8,9 @@ from xwe.errors import ConflictError, LimitExceededError
 from xwe.mock import Behaviour
 from xwe.mock.rules import Rule
 from xwe.mock.topic import detect_language
+from xwe.services.characters.bundled_texts import sample
 from xwe.services.characters.categories import BIOGRAPHY, LANGUAGES, PROFILE_CATEGORIES
 from xwe.services.characters.facts import DIRECT_CHARS
-from xwe.services.characters.sample_texts import sample
 from xwe.storage.repositories import characters
 
 NAMES = [category.name for category in PROFILE_CATEGORIES["zh"]]

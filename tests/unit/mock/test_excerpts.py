@@ -8,7 +8,7 @@ from xwe.mock.behaviour import Behaviour
 from xwe.mock.demo_model import answer
 from xwe.mock.excerpts import excerpt
 from xwe.mock.topic import asked_language, read_topic
-from xwe.services.characters.sample_texts import sample
+from xwe.services.characters.bundled_texts import sample
 
 RNG = random.Random(1)  # noqa: S311 - a choice among sentences
 

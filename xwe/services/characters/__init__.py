@@ -1,1 +1,1 @@
-"""Characters: made from a text, kept, edited, and brought back when deleted by mistake."""
+"""Characters: made from a text, stored, edited, and restored when deleted by mistake."""

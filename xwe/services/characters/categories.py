@@ -1,7 +1,7 @@
 """What is known about a character: eight categories of fields, in Chinese and in English.
 
-The names are what people read, so a character's profile has them in its own language. Both
-languages have the same categories and fields in the same order: position maps one to the other.
+People read the names, so a profile has them in its own language. Both languages have the same
+categories and fields in the same order: position maps one to the other.
 """
 
 from collections.abc import Mapping
@@ -16,20 +16,20 @@ LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 # An edited field may hold a page of text, but not a book.
 MAX_FIELD_CHARS: Final = 20_000
 MAX_ITEMS: Final = 200
-# Of a name that is none of ours.
+# How much of an unknown field's name an error repeats.
 _SHOWN_CHARS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """One part of a profile. Fields in `lists` hold several texts, the others one."""
+    """One part of a profile. Fields in `lists` hold a list of texts, the others one text."""
 
     name: str
     fields: tuple[str, ...]
     lists: frozenset[str] = frozenset()
 
     def schema(self, *without: str) -> dict[str, Any]:
-        """The JSON Schema of its value, less the fields that somebody else writes."""
+        """The JSON Schema of its value, without the fields named in `without`."""
         fields = [field for field in self.fields if field not in without]
         return {
             "type": "object",
@@ -45,13 +45,13 @@ class Category:
         return text
 
     def check(self, value: Any) -> None:
-        """Look whether `value`, which anybody may have written, fits `schema()`.
+        """Check untrusted input against `schema()`.
 
-        By hand: a validator goes through a list of any length before it counts the items, and
-        prints what it does not like, however long or deep that is.
+        By hand, since a validator visits every item of a list before it checks the length, and
+        prints an invalid value whatever its size.
 
         Raises:
-            InvalidRequestError: it does not; names the first field that is wrong.
+            InvalidRequestError: it does not fit; names the first field that is wrong.
         """
         if not isinstance(value, dict):
             raise _wrong(self.name, "must be an object")
@@ -129,17 +129,17 @@ PROFILE_CATEGORIES: Final[Mapping[Language, tuple[Category, ...]]] = {
     ),
 }
 
-# The first category's last field, written when all the rest is known.
+# The last field of the first category, written when all the others are known.
 BIOGRAPHY: Final[Mapping[Language, str]] = {
     language: categories[0].fields[-1] for language, categories in PROFILE_CATEGORIES.items()
 }
 FIRST_MESSAGE: Final[Mapping[Language, str]] = {"zh": "开场白", "en": "First message"}
-# Where the character came from: recorded by us, never generated.
+# Where the character comes from: recorded by the application, never generated.
 SOURCE: Final[Mapping[Language, str]] = {"zh": "来源", "en": "Source"}
 
 
 def biography_schema(language: Language) -> dict[str, Any]:
-    """What is written last: the biography, and what the character says first."""
+    """The JSON Schema of what is written last: the biography and the first message."""
     text = {"type": "string", "minLength": 1, "maxLength": MAX_FIELD_CHARS}
     fields = [BIOGRAPHY[language], FIRST_MESSAGE[language]]
     return {
@@ -151,10 +151,10 @@ def biography_schema(language: Language) -> dict[str, Any]:
 
 
 def find_category(language: Language, name: str) -> Category | None:
-    """The category of that name."""
+    """The category of that name; None if there is none."""
     return next((each for each in PROFILE_CATEGORIES[language] if each.name == name), None)
 
 
 def as_language(code: str) -> Language:
-    """The language of a stored code; Chinese for one that is not known here."""
+    """The language of a stored code; Chinese if the code is unknown."""
     return "en" if code == "en" else "zh"

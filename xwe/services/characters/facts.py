@@ -1,7 +1,7 @@
-"""From a source's text to what the categories are written from.
+"""The facts in a source's text, which the categories are written from.
 
-A short text is taken as it is. A long one is cut into parts where its sentences end, and the
-model extracts each part's facts, several parts at once.
+A short text is used as it is. A long one is split where its sentences end, and the model extracts
+the facts of each part, several parts at once.
 """
 
 import re
@@ -9,15 +9,15 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 from xwe.core.concurrency.gather import gather_with_limit
+from xwe.services.characters.bundled_texts import Prompts
 from xwe.services.characters.categories import Language
-from xwe.services.characters.prompt_files import Prompts
 
-# Up to here the text itself costs less than a call that shortens it.
+# Up to this length, sending the text eight times costs less than a call to shorten it.
 DIRECT_CHARS: Final = 8_000
 PART_CHARS: Final = 6_000
 PARTS_AT_ONCE: Final = 8
 FACTS_OF_A_PART: Final = 30
-# What all categories are shown; the first parts of a text say the most about its subject.
+# The limit of what each category is written from.
 MAX_FACTS_CHARS: Final = 12_000
 
 FACTS_SCHEMA: Final = {
@@ -36,13 +36,13 @@ FACTS_SCHEMA: Final = {
 _ENDS: Final = re.compile(r"\n+|(?<=[。！？!?；;])|(?<=[.])\s+")
 
 Ask = Callable[[str, dict[str, Any]], Awaitable[Any]]
-"""Asks the model for a value: the user's message, the value's schema."""
+"""Asks the model: takes the user's message and a JSON Schema, returns a value that fits it."""
 
 
 async def extract_facts(
     text: str, name: str, language: Language, prompts: Prompts, ask: Ask
 ) -> str:
-    """The facts about `name` in a text: the text itself when it is short, else one a line."""
+    """The facts about `name` in a text, one a line; a short text is returned as it is."""
     if len(text) <= DIRECT_CHARS:
         return text
     parts = list(split_text(text, PART_CHARS))
@@ -67,7 +67,7 @@ async def extract_facts(
 
 
 def split_text(text: str, size: int) -> Iterator[str]:
-    """The text in parts of at most `size` characters, cut where a sentence ends if one does."""
+    """The text in parts of at most `size` characters, split between sentences where possible."""
     part = ""
     for sentence in _ENDS.split(text):
         for start in range(0, len(sentence), size):
@@ -81,7 +81,7 @@ def split_text(text: str, size: int) -> Iterator[str]:
 
 
 def _fairly_bounded(found: list[list[str]]) -> list[str]:
-    """The facts in order, less each part's last ones where there are too many in all."""
+    """The facts in order; if they are too long in all, each part loses its last ones."""
     chosen: list[tuple[int, int, str]] = []
     left = MAX_FACTS_CHARS
     for rank in range(max(map(len, found), default=0)):

@@ -1,8 +1,7 @@
-"""Fetching from one fixed host: nothing else, nothing private, nothing endless.
+"""Fetching pages from a fixed host, within limits of time and size, and never a private address.
 
-A redirect is followed only within the same origin, and an address is looked at before it is
-connected to: the connection goes to the very address that was looked at, so that a name which
-changes its mind in between gains nothing.
+Redirects are followed only within the same origin. Each address is checked before it is connected
+to, and the connection uses the address that was checked, so that DNS rebinding gains nothing.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from aiohttp.resolver import ThreadedResolver
 from xwe.errors import SourceUnavailableError
 
 TIMEOUT_S = 15.0
-# Three times the longest text that is kept, in UTF-8: room for a page's own markup.
+# Three times the longest stored text in UTF-8, which leaves room for the page's markup.
 MAX_BYTES = 2 << 20
 MAX_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -34,7 +33,7 @@ def is_public(address: str) -> bool:
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names, and leaves out addresses that must not be connected to."""
+    """Resolves names, leaving out addresses that must not be connected to."""
 
     def __init__(self, resolver: AbstractResolver, is_allowed: Callable[[str], bool]) -> None:
         self._resolver = resolver
@@ -62,13 +61,13 @@ class GuardedResolver(AbstractResolver):
 
 
 class Fetcher:
-    """Fetches pages of the origins that its callers name.
+    """Fetches pages.
 
     Args:
-        resolver: how names become addresses; made anew for each fetch.
-        is_allowed: which addresses may be connected to.
-        timeout_s: a fetch as a whole, redirects included.
-        max_bytes: the longest page.
+        resolver: makes the resolver of each fetch.
+        is_allowed: whether an IP address may be connected to.
+        timeout_s: the limit for a whole fetch, redirects included.
+        max_bytes: the limit for a page's size.
     """
 
     def __init__(
@@ -85,10 +84,10 @@ class Fetcher:
         self._max_bytes = max_bytes
 
     async def fetch(self, url: str) -> tuple[str, bytes] | None:
-        """The page's last address and its bytes; None when the host has no such page.
+        """The page's final address and its bytes; None if the host has no such page.
 
         Raises:
-            SourceUnavailableError: it cannot be had, or not from where it was asked for.
+            SourceUnavailableError: it cannot be fetched, or redirects to another origin.
         """
         host = urlsplit(url).hostname
         try:
@@ -98,11 +97,8 @@ class Fetcher:
             raise SourceUnavailableError(
                 f"{host} did not answer within {self._timeout_s:g} s. Paste the text instead."
             ) from None
-        except (
-            aiohttp.ClientError,
-            OSError,
-            ValueError,
-        ) as error:  # the last is a broken redirect's
+        # ValueError: a redirect to something that is no address.
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise SourceUnavailableError(
                 f"{host} cannot be reached from this server. Paste the text instead."
             ) from error
@@ -112,7 +108,7 @@ class Fetcher:
         resolver = GuardedResolver(self._resolver(), self._is_allowed)
         connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
         try:
-            # The session's jar is thrown away, and the environment's proxies and .netrc unread.
+            # A session of its own: no cookies are kept; proxies and .netrc are not read.
             async with aiohttp.ClientSession(connector=connector, headers=_HEADERS) as session:
                 for _ in range(MAX_REDIRECTS + 1):
                     async with session.get(url, allow_redirects=False) as response:

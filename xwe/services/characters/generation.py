@@ -1,7 +1,7 @@
-"""Characters in the making: the jobs that turn a source into a sheet.
+"""The jobs that turn a source into a character's sheet.
 
-Source, facts, eight categories at once, a biography. Whatever is there is kept at once, so that an
-attempt that comes later does only what is missing; and what a user has written is left alone.
+Source, facts, eight categories at once, a biography. Each result is stored as soon as it exists,
+so that a later attempt does only what is missing. What a user has written is never overwritten.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from xwe.core.concurrency.async_config import AsyncConfig
 from xwe.core.nlp.llm_client import CallOptions, LLMClient
 from xwe.errors import NotFoundError, XweError
 from xwe.jobs.work import Handler, Work
+from xwe.services.characters.bundled_texts import Prompts
 from xwe.services.characters.categories import (
     BIOGRAPHY,
     FIRST_MESSAGE,
@@ -21,8 +22,7 @@ from xwe.services.characters.categories import (
     as_language,
 )
 from xwe.services.characters.facts import DIRECT_CHARS, Ask, extract_facts
-from xwe.services.characters.parts import is_kept
-from xwe.services.characters.prompt_files import Prompts
+from xwe.services.characters.sheet import needs_writing
 from xwe.services.characters.sheet_writing import MATERIAL_PERCENT, MESSAGES, SheetWriting
 from xwe.services.characters.sources import FETCHED_KINDS, Encyclopaedias
 from xwe.storage.database import Database
@@ -33,20 +33,20 @@ from xwe.storage.repositories import characters
 CHARACTER: Final = "character"
 CATEGORY: Final = "character_category"
 
-# A category is a page of text, and nobody waits at the other end of the line.
+# A category is a page of text, and no request waits for it.
 CALL_TIMEOUT_S: Final = 120.0
 TEMPERATURE: Final = 0.7
 
 
 class CharacterGeneration:
-    """Does the jobs that `Characters` queues.
+    """Runs the jobs that `Characters` queues.
 
     Args:
-        database: where the characters are.
+        database: where the characters are stored.
         client: asks the model.
-        prompts: how it is asked.
-        encyclopaedias: where articles are fetched.
-        call_timeout_s: each model call as a whole.
+        prompts: what it is asked with.
+        encyclopaedias: fetch articles.
+        call_timeout_s: the limit for one model call, retries included.
     """
 
     def __init__(
@@ -66,25 +66,25 @@ class CharacterGeneration:
 
     @property
     def handlers(self) -> dict[str, Handler]:
-        """Who does which kind of job."""
+        """The handlers by kind of job."""
         return {CHARACTER: self.make_character, CATEGORY: self.make_category}
 
     async def make_character(self, work: Work) -> dict[str, Any]:
-        """Write what the character's sheet does not have yet.
+        """Write what is missing in the character's sheet.
 
-        One category that fails spoils nothing: it is reported, and can be tried again by itself.
+        A category that fails is reported and can be retried alone; the others are stored.
 
         Raises:
-            XweError: nothing at all could be written.
+            XweError: every category failed.
         """
         character = await in_database(self._find, work)
-        if character is None:  # deleted meanwhile
+        if character is None:  # deleted since it was queued
             return {"removed": True}
         names = [category.name for category in PROFILE_CATEGORIES[as_language(character.language)]]
         return await self._write(work, character, names, {})
 
     async def make_category(self, work: Work) -> dict[str, Any]:
-        """Write one category anew, or the biography, unless it was changed since that was asked.
+        """Rewrite one category or the biography, unless it was changed since the request.
 
         Raises:
             XweError: it could not be written.
@@ -98,21 +98,21 @@ class CharacterGeneration:
     async def _write(
         self, work: Work, character: Character, parts: list[str], replacing: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Write those of the parts that are not kept, and what is written from them all."""
+        """Write those of the parts that need it, then the summary that is made from all parts."""
         language = as_language(character.language)
         basics = PROFILE_CATEGORIES[language][0].name
         summary = (BIOGRAPHY[language], FIRST_MESSAGE[language])
-        asked = {*parts, *summary} if {basics, summary[0]} & {*parts} else {*parts}
-        unwritten = {part for part in asked if not is_kept(character, part, replacing)}
-        if not unwritten:
+        requested = {*parts, *summary} if {basics, summary[0]} & {*parts} else {*parts}
+        missing = {part for part in requested if needs_writing(character, part, replacing)}
+        if not missing:
             return {"role": character.name, "failed": []}
-        categories = [each for each in PROFILE_CATEGORIES[language] if each.name in unwritten]
+        categories = [each for each in PROFILE_CATEGORIES[language] if each.name in missing]
         try:
             writing = await self._sheet(work, character, replacing)
             errors = await writing.write_categories(categories)
             if categories and len(errors) == len(categories):
                 raise next(iter(errors.values()))
-            if unwritten.intersection(summary) and basics not in errors:
+            if missing.intersection(summary) and basics not in errors:
                 error = await writing.write_biography()
                 if error is not None:
                     errors[summary[0]] = error
@@ -135,8 +135,8 @@ class CharacterGeneration:
         try:
             material = await self._material(work, character, ask)
         except XweError as error:
-            told = {"state": "error", "error": error.code, "message": error.message}
-            await work.progress(0, MESSAGES[language]["source"], {part: told})
+            failed = {"state": "error", "error": error.code, "message": error.message}
+            await work.progress(0, MESSAGES[language]["source"], {part: failed})
             raise
         if part in work.detail:
             message = MESSAGES[language]["categories"]
@@ -166,13 +166,13 @@ class CharacterGeneration:
             ]
             if AsyncConfig.is_async_enabled():
                 return await self._client.structured_async(messages, schema, **options)
-            # With the kill switch a model call blocks its thread, which must not be the loop's.
+            # With the kill switch on, a call blocks its thread, which must not be the loop's.
             return await asyncio.to_thread(self._client.structured, messages, schema, **options)
 
         return ask
 
     async def _material(self, work: Work, character: Character, ask: Ask) -> str:
-        """What the sheet is written from; what is fetched and extracted for it is kept."""
+        """The text that the sheet is written from. What is fetched or extracted is stored."""
         language = as_language(character.language)
         source, text = dict(character.source or {}), character.source_text
         facts: str | None = source.get("facts")
@@ -183,16 +183,16 @@ class CharacterGeneration:
             kind, title = source["kind"], source.get("title") or character.name
             article = await self._encyclopaedias.article(kind, title)
             source, text = source | article.source, article.text
-            await in_database(self._keep_source, work, character, source, text)
+            await in_database(self._store_source, work, character, source, text)
         if len(text) > DIRECT_CHARS:
             await work.progress(MATERIAL_PERCENT // 2, MESSAGES[language]["facts"])
             text_facts = await extract_facts(text, character.name, language, self._prompts, ask)
             source["facts"] = text_facts
-            await in_database(self._keep_source, work, character, source, text)
+            await in_database(self._store_source, work, character, source, text)
             return text_facts
         return text or character.name
 
-    def _keep_source(
+    def _store_source(
         self, work: Work, character: Character, source: dict[str, Any], text: str
     ) -> None:
         message = MESSAGES[as_language(character.language)]["facts"]

@@ -1,4 +1,4 @@
-"""Characters as their users handle them: made, read, edited by category, renamed, brought back."""
+"""A user's characters: create, read, edit by category, rename, copy, delete, restore."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,14 @@ from xwe.services.characters.categories import (
     find_category,
 )
 from xwe.services.characters.generation import CATEGORY, CHARACTER
-from xwe.services.characters.names import MAX_NAME_CHARS, as_kept, checked_name
-from xwe.services.characters.parts import fingerprint, part_of
-from xwe.services.characters.profile_text import quoted_fields
+from xwe.services.characters.sheet import (
+    MAX_NAME_CHARS,
+    checked_name,
+    fingerprint,
+    normalized_name,
+    part_of,
+    quoted_fields,
+)
 from xwe.services.characters.sources import SourceKind, own_source
 from xwe.services.limits import Limits
 from xwe.services.tasks import Tasks
@@ -26,20 +31,19 @@ from xwe.storage.repositories import characters, jobs, memories, users
 from xwe.storage.units import Reading, Writing
 
 MAX_MEMORIES: Final = 1_000
-_UNFINISHED: Final = ("queued", "running")
 
 
 @dataclass(frozen=True, slots=True)
 class NewCharacter:
-    """What a character is to be made from.
+    """A request to create a character.
 
     Attributes:
         role: its name.
         source: where its text comes from.
-        text: the text, where the user gives it.
-        language: of the sheet.
-        model: another than the usual one.
-        title: the article's title; the name unless given.
+        text: the text itself; empty when it is still to be fetched.
+        language: the sheet's.
+        model: the model to use; None for the default.
+        title: the title of the article to fetch; None for `role`.
     """
 
     role: str
@@ -51,8 +55,8 @@ class NewCharacter:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A character that is being written: its name as it is kept, and the task."""
+class Created:
+    """A character whose sheet is being written: its name as it is stored, and the task's id."""
 
     role: str
     task_id: int
@@ -63,10 +67,10 @@ class Sheet:
     """A character as it is shown.
 
     Attributes:
-        character: the stored values.
-        task_id: the newest job that writes or wrote it.
-        is_unfinished: whether that job waits or runs.
-        quoted: by category, the fields that stand in the source word for word.
+        character: the row.
+        task_id: the job that writes it, else the last one that wrote all of it; None if unknown.
+        is_unfinished: whether that job is queued or running.
+        quoted: by category, the fields that the source contains word for word.
     """
 
     character: Character
@@ -76,62 +80,63 @@ class Sheet:
 
 
 class Characters:
-    """The characters of all users; every method takes whose they are, and blocks.
+    """The characters of all users. Every method takes the user's id, and blocks.
 
     Args:
-        database: where they are.
-        tasks: queues the work.
-        limits: how many characters one user may have.
+        database: where they are stored.
+        tasks: queues the jobs.
+        limits: the number of characters that one user may have.
 
-    Raises (from every method with a `role`): NotFoundError: the user has no character of that name.
+    Raises (every method with a `role`): NotFoundError: the user has no character of that name.
     """
 
     def __init__(self, database: Database, tasks: Tasks, limits: Limits | None = None) -> None:
         self._database = database
         self._tasks = tasks
         self._limits = limits or Limits()
-        tasks.rule_retries(CATEGORY, _refuse_beside_the_whole)
+        tasks.rule_retries(CATEGORY, _refuse_category_retry)
 
     def listed(self, user_id: int) -> list[CharacterSummary]:
-        """One line for each character, the one talked to last first."""
+        """A summary of each character, the most recently used first."""
         with self._database.read() as reading:
             return characters.summaries(reading, user_id)
 
-    def create(self, user_id: int, asked: NewCharacter) -> Made:
-        """Make a character and queue its writing.
+    def create(self, user_id: int, new: NewCharacter) -> Created:
+        """Create a character and queue the job that writes its sheet.
 
         Raises:
             InvalidRequestError: the name cannot be used.
-            NameTakenError: the user has one of that name.
-            CharacterLimitError: the user has as many as may.
-            LimitExceededError: the user has enough work queued.
+            NameTakenError: the user has a character of that name.
+            CharacterLimitError: the user has as many characters as allowed.
+            LimitExceededError: the user has as many unfinished jobs as allowed.
         """
-        name = checked_name(asked.role, "role")
-        source = own_source(asked.source)
-        if asked.title:
-            source["title"] = asked.title
+        name = checked_name(new.role, "role")
+        source = own_source(new.source)
+        if new.title:
+            source["title"] = new.title
         with self._database.write() as writing:
-            self._make_room(writing, user_id)
-            made = characters.create(
+            self._check_limit(writing, user_id)
+            character = characters.create(
                 writing,
                 user_id=user_id,
                 name=name,
-                language=asked.language,
+                language=new.language,
                 source=source,
-                source_text=asked.text,
+                source_text=new.text,
             )
-            payload = {"character_id": made.id, "role": name, "model": asked.model}
-            return Made(name, self._queue(writing, CHARACTER, made, payload, ""))
+            return Created(name, self._queue_whole(writing, character, new.model))
 
     def sheet(self, user_id: int, role: str) -> Sheet:
         """The character with its categories."""
         with self._database.read() as reading:
             character = _found(reading, user_id, role)
-            job = _newest_job(reading, character)
+            unfinished = _unfinished_jobs(reading, character)
+            whole = _key(CHARACTER, character.id)
+            job = next(iter(unfinished), None) or jobs.newest(reading, user_id, whole)
         return Sheet(
             character=character,
             task_id=None if job is None else job.id,
-            is_unfinished=job is not None and job.state in _UNFINISHED,
+            is_unfinished=bool(unfinished),
             quoted=quoted_fields(character.profile, character.source_text),
         )
 
@@ -144,17 +149,17 @@ class Characters:
         version: int,
         first_message: str | None = None,
     ) -> int:
-        """Replace the categories that are among `changes`; the new version.
+        """Replace the categories that `changes` contains; returns the new version.
 
         Raises:
-            InvalidRequestError: a category does not have its shape; names it.
-            StaleVersionError: the character was changed since that version.
+            InvalidRequestError: a category or field is unknown or malformed; names it.
+            StaleVersionError: the character was changed since `version`.
         """
         with self._database.read() as reading:
             there = _found(reading, user_id, role)
         if there.version != version:
             raise StaleVersionError
-        # Not within the transaction: whoever else has something to write would wait for it.
+        # Outside the transaction, which would hold up every other writer.
         _check_categories(as_language(there.language), changes)
         profile = there.profile | dict(changes)
         with self._database.write() as writing:
@@ -164,14 +169,14 @@ class Characters:
         return saved
 
     def retry_category(self, user_id: int, role: str, name: str, model: str | None = None) -> int:
-        """Have one category (or the biography) written anew; the task's id.
+        """Queue a rewrite of one category or of the biography; returns the task's id.
 
-        What the user writes there meanwhile stays.
+        If the user edits it before the rewrite is stored, the edit stays.
 
         Raises:
-            NotFoundError: also where there is no such category.
-            ConflictError: the whole character is being written just now.
-            LimitExceededError: the user has enough work queued.
+            NotFoundError: also if there is no such category.
+            ConflictError: the whole character is being written.
+            LimitExceededError: the user has as many unfinished jobs as allowed.
         """
         with self._database.write() as writing:
             users.take_turn(writing, user_id)
@@ -179,7 +184,7 @@ class Characters:
             language = as_language(there.language)
             if find_category(language, name) is None and name != BIOGRAPHY[language]:
                 raise NotFoundError
-            _refuse_while_written(writing, user_id, there.id)
+            _refuse_while_written(writing, there.id)
             payload = {
                 "character_id": there.id,
                 "role": there.name,
@@ -187,27 +192,25 @@ class Characters:
                 "model": model,
                 "replaces": fingerprint(part_of(there, name)),
             }
-            return self._queue(writing, CATEGORY, there, payload, f":{name}")
+            return self._queue(writing, CATEGORY, there, payload, name)
 
     def complete(self, user_id: int, role: str, model: str | None = None) -> int:
-        """Have what is missing written, after a job that failed or was cancelled; the task's id.
+        """Queue the writing of what is missing, say after a failed job; returns the task's id.
 
-        Where nothing is, the task ends without a call of the model.
+        If nothing is missing, the task ends without a model call.
 
         Raises:
-            LimitExceededError: the user has enough work queued.
+            LimitExceededError: the user has as many unfinished jobs as allowed.
         """
         with self._database.write() as writing:
-            there = _found(writing, user_id, role)
-            payload = {"character_id": there.id, "role": there.name, "model": model}
-            return self._queue(writing, CHARACTER, there, payload, "")
+            return self._queue_whole(writing, _found(writing, user_id, role), model)
 
     def rename(self, user_id: int, role: str, new_name: str) -> str:
-        """Give it another name; the name as it is kept.
+        """Rename it; returns the new name as it is stored.
 
         Raises:
             InvalidRequestError: the name cannot be used.
-            NameTakenError: the user has another one of that name.
+            NameTakenError: the user has another character of that name.
         """
         name = checked_name(new_name, "new_name")
         with self._database.write() as writing:
@@ -215,49 +218,46 @@ class Characters:
         return name
 
     def copy(self, user_id: int, role: str, new_name: str | None = None) -> str:
-        """A second character with the same sheet; its name.
+        """Duplicate it; returns the name of the duplicate, a numbered one unless given.
 
         Raises:
             InvalidRequestError: the name cannot be used.
-            NameTakenError: the user has one of that name.
-            CharacterLimitError: the user has as many as may.
+            NameTakenError: the user has a character of that name.
+            CharacterLimitError: the user has as many characters as allowed.
         """
         wanted = None if new_name is None else checked_name(new_name, "new_name")
         with self._database.write() as writing:
             original = _found(writing, user_id, role)
-            self._make_room(writing, user_id)
+            self._check_limit(writing, user_id)
             name = wanted or _free_name(writing, user_id, original.name)
             characters.copy(writing, user_id, original.id, name)
         return name
 
     def remove(self, user_id: int, role: str) -> None:
-        """Delete it, in a way that can be undone; what is written for it is cancelled."""
+        """Delete it so that it can be restored, and cancel its jobs."""
         with self._database.write() as writing:
             there = _found(writing, user_id, role)
-            unfinished = [
-                *_jobs_of(writing, user_id, there.id, CHARACTER),
-                *_jobs_of(writing, user_id, there.id, CATEGORY),
-            ]
+            unfinished = _unfinished_jobs(writing, there)
             characters.remove(writing, user_id, there.id)
         for job in unfinished:
             self._tasks.cancel(user_id, job.id)
 
     def restore(self, user_id: int, role: str) -> None:
-        """Bring back the one of that name that was deleted last.
+        """Bring back the character of that name that was deleted last.
 
         Raises:
-            NameTakenError: the user has made another one of that name since.
-            CharacterLimitError: the user has as many as may.
+            NameTakenError: the user has another character of that name by now.
+            CharacterLimitError: the user has as many characters as allowed.
         """
         with self._database.write() as writing:
-            there = characters.last_deleted(writing, user_id, as_kept(role))
+            there = characters.last_deleted(writing, user_id, normalized_name(role))
             if there is None:
                 raise NotFoundError
-            self._make_room(writing, user_id)
+            self._check_limit(writing, user_id)
             characters.restore(writing, user_id, there.id)
 
     def memories(self, user_id: int, role: str) -> dict[MemoryTier, list[str]]:
-        """What it remembers, by tier."""
+        """Its memories by tier."""
         with self._database.read() as reading:
             found = memories.listed(reading, _found(reading, user_id, role).id)
         tiers: dict[MemoryTier, list[str]] = {"short": [], "long": []}
@@ -268,15 +268,19 @@ class Characters:
     def set_memories(
         self, user_id: int, role: str, tiers: Mapping[MemoryTier, Sequence[str]]
     ) -> None:
-        """Replace the tiers that are given."""
+        """Replace its memories in each of the given tiers."""
         with self._database.write() as writing:
             there = _found(writing, user_id, role)
             for tier, contents in tiers.items():
                 memories.replace(writing, there.id, tier, contents)
 
-    def _make_room(self, writing: Writing, user_id: int) -> None:
+    def _check_limit(self, writing: Writing, user_id: int) -> None:
         users.take_turn(writing, user_id)
         self._limits.refuse_more_characters(characters.count(writing, user_id))
+
+    def _queue_whole(self, writing: Writing, character: Character, model: str | None) -> int:
+        payload = {"character_id": character.id, "role": character.name, "model": model}
+        return self._queue(writing, CHARACTER, character, payload)
 
     def _queue(
         self,
@@ -284,23 +288,23 @@ class Characters:
         kind: str,
         character: Character,
         payload: dict[str, Any],
-        part: str,
+        part: str | None = None,
     ) -> int:
         return self._tasks.queue(
             writing,
             kind=kind,
             payload=payload,
             user_id=character.user_id,
-            dedupe_key=_key(kind, character.id) + part,
+            dedupe_key=_key(kind, character.id, part),
         )
 
 
 def structured(sheet: Sheet) -> dict[str, Any]:
-    """The sheet as the HTTP API shows it: the categories by name, and what else is known."""
+    """The sheet as the HTTP API shows it: the categories by name, then the other fields."""
     character = sheet.character
     language = as_language(character.language)
     order = [category.name for category in PROFILE_CATEGORIES[language]]
-    # The extracted facts are a means, not something to read.
+    # The extracted facts are for the model, not for readers.
     source = {key: value for key, value in (character.source or {}).items() if key != "facts"}
     return {
         **{name: character.profile[name] for name in order if name in character.profile},
@@ -326,7 +330,7 @@ def _check_categories(language: Language, changes: Mapping[str, Any]) -> None:
 
 
 def _found(reading: Reading, user_id: int, role: str) -> Character:
-    there = characters.get(reading, user_id, as_kept(role))
+    there = characters.get(reading, user_id, normalized_name(role))
     if there is None:
         raise NotFoundError
     return there
@@ -342,36 +346,25 @@ def _free_name(reading: Reading, user_id: int, name: str) -> str:
         number += 1
 
 
-def _refuse_beside_the_whole(writing: Writing, category_job: Job) -> None:
-    character_id = category_job.payload["character_id"]
-    _refuse_while_written(writing, category_job.user_id or 0, character_id)
+def _refuse_category_retry(writing: Writing, category_job: Job) -> None:
+    _refuse_while_written(writing, category_job.payload["character_id"])
 
 
-def _refuse_while_written(writing: Writing, user_id: int, character_id: int) -> None:
-    if _jobs_of(writing, user_id, character_id, CHARACTER):
+def _refuse_while_written(writing: Writing, character_id: int) -> None:
+    if jobs.unfinished(writing, [_key(CHARACTER, character_id)]):
         raise ConflictError("The character is being written; wait for the end, or cancel.")
 
 
-def _key(kind: str, character_id: int) -> str:
-    """What the character's jobs of a kind are found by; a category's has its name behind it."""
-    return f"{kind}:{character_id}"
+def _key(kind: str, character_id: int, part: str | None = None) -> str:
+    """The `dedupe_key` of a character's job, by which it is found."""
+    key = f"{kind}:{character_id}"
+    return key if part is None else f"{key}:{part}"
 
 
-def _jobs_of(reading: Reading, user_id: int, character_id: int, kind: str) -> list[Job]:
-    """The character's unfinished jobs of a kind."""
-    key = _key(kind, character_id)
-    return [
-        job
-        for state in ("queued", "running")
-        for job in jobs.listed(reading, user_id=user_id, key=key, state=state)
-    ]
-
-
-def _newest_job(reading: Reading, character: Character) -> Job | None:
-    """The job that tells most about the sheet: one under way, else the last one of the whole."""
-    user_id, ours = character.user_id, character.id
-    under_way = [
-        job for kind in (CHARACTER, CATEGORY) for job in _jobs_of(reading, user_id, ours, kind)
-    ]
-    ended = jobs.listed(reading, user_id=user_id, key=_key(CHARACTER, ours), limit=1)
-    return next(iter([*under_way, *ended]), None)
+def _unfinished_jobs(reading: Reading, character: Character) -> list[Job]:
+    """The queued and running jobs of a character; the one that writes all of it comes first."""
+    language = as_language(character.language)
+    parts = [*(category.name for category in PROFILE_CATEGORIES[language]), BIOGRAPHY[language]]
+    keys = [_key(CATEGORY, character.id, part) for part in parts]
+    found = jobs.unfinished(reading, [_key(CHARACTER, character.id), *keys])
+    return sorted(found, key=lambda job: job.kind != CHARACTER)

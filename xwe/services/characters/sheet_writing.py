@@ -1,4 +1,4 @@
-"""One attempt at a character's sheet: categories side by side, each kept once it is there."""
+"""One attempt at writing a sheet: all categories at once, each stored when it is done."""
 
 import asyncio
 import time
@@ -8,6 +8,7 @@ from typing import Any, Final
 from xwe.core.concurrency.gather import gather_with_limit
 from xwe.errors import NotFoundError, XweError
 from xwe.jobs.work import Work
+from xwe.services.characters.bundled_texts import Prompts
 from xwe.services.characters.categories import (
     BIOGRAPHY,
     FIRST_MESSAGE,
@@ -17,16 +18,14 @@ from xwe.services.characters.categories import (
     biography_schema,
 )
 from xwe.services.characters.facts import Ask
-from xwe.services.characters.parts import is_kept, part_of
-from xwe.services.characters.profile_text import as_text
-from xwe.services.characters.prompt_files import Prompts
+from xwe.services.characters.sheet import as_text, needs_writing, part_of
 from xwe.storage.database import Database
 from xwe.storage.database_threads import in_database
 from xwe.storage.records import Character
 from xwe.storage.repositories import characters
 from xwe.storage.units import Writing
 
-# Shares of the whole, in percent: the material is there, the categories are.
+# The progress, in percent, when the material is complete and when the categories are.
 MATERIAL_PERCENT: Final = 10
 CATEGORIES_PERCENT: Final = 85
 
@@ -50,12 +49,12 @@ class SheetWriting:
     """Writes one character's categories from its material.
 
     Args:
-        work: the job that it is done for.
-        database: where the character is.
-        character: as it was when the job began.
-        material: the facts that everything is written from.
-        replacing: what may be written over; see `is_kept`.
-        prompts: how the model is asked.
+        work: the attempt that this is part of.
+        database: where the character is stored.
+        character: the row as it was when the job began.
+        material: the text or facts that every part is written from.
+        replacing: the parts that may be overwritten; see `needs_writing`.
+        prompts: what the model is asked with.
         ask: asks the model.
     """
 
@@ -80,11 +79,11 @@ class SheetWriting:
         self._language = as_language(character.language)
         self._total = len(PROFILE_CATEGORIES[self._language])
         self._done = self._total
-        # One at a time, so that the progress never goes back.
+        # One write at a time, so that the progress never goes backwards.
         self._saving = asyncio.Lock()
 
     async def write_categories(self, wanted: Sequence[Category]) -> dict[str, XweError]:
-        """Write them all at once; those that failed, with their errors."""
+        """Write them all at once; returns the errors of those that failed, by name."""
         names = [category.name for category in wanted]
         self._done = self._total - len(names)
         earlier = {
@@ -93,7 +92,7 @@ class SheetWriting:
             if category.name not in names and part_of(self._character, category.name)
         }
         running = {name: {"state": "running"} for name in names}
-        await self._note(earlier | running)
+        await self._report(earlier | running)
         errors = await gather_with_limit(
             map(self._write_category, wanted), max(1, len(names)), return_exceptions=False
         )
@@ -112,12 +111,12 @@ class SheetWriting:
         )
 
         def save(writing: Writing, value: Any) -> None:
-            character = self._held(writing)
-            if is_kept(character, category.name, self._replacing):
+            character = self._locked(writing)
+            if not needs_writing(character, category.name, self._replacing):
                 return
-            there = character.profile.get(category.name, {})
-            if biography in category.fields:  # written last, and kept when this is written again
-                value = {**value, biography: there.get(biography, "")}
+            if biography in category.fields:  # another part, which this one must not erase
+                stored = character.profile.get(category.name, {})
+                value = {**value, biography: stored.get(biography, "")}
             in_order = {field: value[field] for field in category.fields}
             characters.save_category(writing, self._character.id, category.name, in_order)
 
@@ -130,40 +129,41 @@ class SheetWriting:
         ask: Callable[[], Awaitable[Any]],
         save: Callable[[Writing, Any], None],
     ) -> XweError | None:
-        """Ask for a part and keep it with the job's checkpoint; its error stays with it."""
+        """Ask for a part and store it with a checkpoint; an error is stored and returned."""
         began = time.perf_counter()
         try:
             value = await ask()
         except XweError as error:
             failed = {"state": "error", "error": error.code, "message": error.message}
-            await self._note({name: failed | {"seconds": _seconds_since(began)}})
+            await self._report({name: failed | {"seconds": _seconds_since(began)}})
             return error
         seconds = _seconds_since(began)
 
-        def keep() -> None:
+        def store() -> None:
             with self._database.write() as writing:
                 save(writing, value)
-                self._checkpoint(writing, self._told(name, {"state": "done", "seconds": seconds}))
+                self._checkpoint(writing, self._detail(name, {"state": "done", "seconds": seconds}))
 
         async with self._saving:
             self._done += 1
-            await in_database(keep)
+            await in_database(store)
         return None
 
-    def _told(self, name: str, noted: dict[str, Any]) -> dict[str, Any]:
-        # The eight categories are told of; the biography only once it has been in trouble.
+    def _detail(self, name: str, state: dict[str, Any]) -> dict[str, Any]:
+        # A task shows its eight categories, and the biography only once it has failed.
         names = {category.name for category in PROFILE_CATEGORIES[self._language]}
-        return {name: noted} if name in names | set(self._work.detail) else {}
+        return {name: state} if name in names | set(self._work.detail) else {}
 
     async def write_biography(self) -> XweError | None:
-        """Write the biography from what the sheet says by now, and the first message.
+        """Write the biography and the first message from the sheet as it is now.
 
-        Each where it is not kept; where both are, the model is not asked.
+        Only what needs writing is stored; where neither does, the model is not asked.
         """
         biography, first_message = BIOGRAPHY[self._language], FIRST_MESSAGE[self._language]
         basics = PROFILE_CATEGORIES[self._language][0].name
         character = await in_database(self._read)
-        if all(is_kept(character, part, self._replacing) for part in (biography, first_message)):
+        parts = (biography, first_message)
+        if not any(needs_writing(character, part, self._replacing) for part in parts):
             return None
         message = MESSAGES[self._language]["biography"]
         await self._work.progress(CATEGORIES_PERCENT, message)
@@ -177,12 +177,12 @@ class SheetWriting:
         )
 
         def save(writing: Writing, value: Any) -> None:
-            there = self._held(writing)
-            if not is_kept(there, biography, self._replacing):
-                basic = there.profile.get(basics, {}) | {biography: value[biography]}
-                characters.save_category(writing, there.id, basics, basic)
-            if not is_kept(there, first_message, self._replacing):
-                characters.set_first_message(writing, there.id, value[first_message])
+            character = self._locked(writing)
+            if needs_writing(character, biography, self._replacing):
+                basic = character.profile.get(basics, {}) | {biography: value[biography]}
+                characters.save_category(writing, character.id, basics, basic)
+            if needs_writing(character, first_message, self._replacing):
+                characters.set_first_message(writing, character.id, value[first_message])
 
         schema = biography_schema(self._language)
         return await self._write_part(biography, lambda: self._ask(question, schema), save)
@@ -197,26 +197,26 @@ class SheetWriting:
         await in_database(end)
         return result
 
-    def _held(self, writing: Writing) -> Character:
-        there = characters.held(writing, self._character.user_id, self._character.id)
-        if there is None:
+    def _locked(self, writing: Writing) -> Character:
+        character = characters.held(writing, self._character.user_id, self._character.id)
+        if character is None:
             raise NotFoundError
-        return there
+        return character
 
     def _read(self) -> Character:
         with self._database.read() as reading:
-            there = characters.by_id(reading, self._character.user_id, self._character.id)
-        if there is None:
+            character = characters.by_id(reading, self._character.user_id, self._character.id)
+        if character is None:
             raise NotFoundError
-        return there
+        return character
 
-    async def _note(self, detail: dict[str, Any]) -> None:
-        def note() -> None:
+    async def _report(self, detail: dict[str, Any]) -> None:
+        def report() -> None:
             with self._database.write() as writing:
                 self._checkpoint(writing, detail)
 
         async with self._saving:
-            await in_database(note)
+            await in_database(report)
 
     def _checkpoint(self, writing: Writing, detail: dict[str, Any]) -> None:
         share = min(self._done, self._total) / self._total

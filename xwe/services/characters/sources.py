@@ -1,6 +1,6 @@
-"""Where a character's text comes from: given by the user, shipped, or two encyclopaedias.
+"""Where a character's text comes from: the user, a bundled sample, or one of two encyclopaedias.
 
-The hosts are fixed; what a user says is a title on them, never an address.
+The hosts are fixed: a user names an article's title, never an address.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ MAX_SOURCE_CHARS: Final = 200_000
 
 WIKIPEDIA: Final = "https://zh.wikipedia.org"
 BAIKE: Final = "https://baike.baidu.com"
-# Where it sends whoever asks for a title that it does not have.
+# Where it redirects requests for titles that it does not have.
 BAIKE_UNKNOWN: Final = "/error.html"
 
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """A text and where it is from."""
+    """A text and the record of where it comes from."""
 
     text: str
     source: dict[str, Any]
@@ -41,7 +41,7 @@ class Encyclopaedias:
     """Fetches articles by their titles.
 
     Args:
-        fetcher: fetches pages; one with the usual limits when None.
+        fetcher: fetches pages; None for one with the default limits.
         wikipedia: the origin of the Chinese Wikipedia.
         baike: the origin of Baidu Baike.
     """
@@ -104,12 +104,12 @@ class Encyclopaedias:
         page = await self._fetch(f"{self._baike}/item/{quote(title, safe='')}")
         if page is None or urlsplit(page[0]).path == BAIKE_UNKNOWN:
             return None
-        # A long page takes its time, which the loop does not have.
+        # Parsing a long page would hold up the loop.
         return page[0], await asyncio.to_thread(_text_of, page[1])
 
     async def _fetch(self, url: str) -> tuple[str, bytes] | None:
         if self._fetcher is None:
-            # aiohttp takes 150 ms to import, and most characters come from a pasted text.
+            # Importing aiohttp takes 150 ms, and most characters come from a pasted text.
             from xwe.services.characters.fetching import Fetcher  # noqa: PLC0415
 
             self._fetcher = Fetcher()
@@ -123,22 +123,22 @@ def _text_of(html: bytes) -> str:
 
 
 class _Paragraphs(HTMLParser):
-    """The text of a page, as far as it stands in paragraphs and headings."""
+    """The text of a page's paragraphs and headings."""
 
     _BLOCKS = frozenset({"p", "h1", "h2", "h3", "dt", "dd", "li", "div", "td", "br"})
     _SKIPPED = frozenset({"script", "style", "noscript", "nav", "footer", "sup", "button"})
-    # A line that short is a menu's entry or a picture's caption.
+    # Shorter lines are menu entries and captions.
     _SHORTEST = 12
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        # Each line in the pieces that it came in: a paragraph may have a link at every word.
+        # Each line is a list of pieces: a paragraph with many links comes in many.
         self._lines: list[list[str]] = [[]]
         self._skipping = 0
 
     @property
     def text(self) -> str:
-        """What was found, a line each, in order and without repetitions."""
+        """The lines in order, without repetitions."""
         lines = (" ".join("".join(pieces).split()) for pieces in self._lines)
         return "\n".join(dict.fromkeys(line for line in lines if len(line) >= self._SHORTEST))
 
@@ -162,7 +162,7 @@ class _Paragraphs(HTMLParser):
 
 
 def own_source(kind: SourceKind) -> dict[str, Any]:
-    """The record of a text that the user has given, or that ships with the application."""
+    """The record of a text that the user gave or that ships with the application."""
     return {"kind": kind, "given_at": _now()}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from xwe.errors import NotFoundError
-from xwe.services.characters.names import as_kept
+from xwe.services.characters.sheet import normalized_name
 from xwe.services.chats.values import ShownMessage, ShownPage
 from xwe.storage.database import Database
 from xwe.storage.records import Character, Message
@@ -111,7 +111,7 @@ def found_character(reading: Reading, user_id: int, role: str) -> Character:
     Raises:
         NotFoundError: they have none.
     """
-    character = characters.get(reading, user_id, as_kept(role))
+    character = characters.get(reading, user_id, normalized_name(role))
     if character is None:
         raise NotFoundError
     return character

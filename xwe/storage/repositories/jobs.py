@@ -1,8 +1,8 @@
-"""Jobs: background work in durable rows. The row is the truth, whatever carries the work.
+"""Jobs: background work in durable rows. The row is the truth, whichever runner does the work.
 
-A runner takes a job under a lease, and is followed by another when it lets the lease run out.
-Each taking has a name of its own in the row, and this name is the runner's right to write: one
-that was taken for dead can change nothing any more.
+A runner takes a job under a lease; when the lease expires, another runner may take it. Each time it
+is taken, the row gets a new owner, a token that every write must present: a runner that was
+presumed dead can no longer change anything.
 """
 
 import secrets
@@ -19,16 +19,19 @@ from xwe.storage.records import Job, JobState
 from xwe.storage.rows import InsertUnlessTaken, columns, fetch_all, fetch_one, now
 from xwe.storage.units import Reading, Writing
 
-# A fault that comes three times is not about to go away by itself.
+# A job that has failed three times will hardly succeed the fourth time.
 MAX_ATTEMPTS = 3
 
 _j = job.c
 _columns = columns(job, Job)
 _jobs = select(*_columns)
 _insert = InsertUnlessTaken(job, Job)
-# Written out, so that the partial indexes are used.
+# Literals rather than parameters, so that the partial indexes are used.
 _is_unfinished = _j.state.in_([literal_column("'queued'"), literal_column("'running'")])
 _by_key = _jobs.where(_j.dedupe_key == bindparam("dedupe_key"), _is_unfinished)
+_by_keys = _jobs.where(
+    _j.dedupe_key.in_(bindparam("keys", expanding=True)), _is_unfinished
+).order_by(_j.id.desc())
 _by_id = _jobs.where(_j.id == bindparam("id"))
 _of_user = _by_id.where(_j.user_id == bindparam("user_id"))
 _held = _of_user.with_for_update()
@@ -36,6 +39,9 @@ _count_unfinished = (
     select(func.count()).select_from(job).where(_j.user_id == bindparam("user_id"), _is_unfinished)
 )
 _newest = _jobs.order_by(_j.id.desc()).limit(bindparam("count"))
+_newest_by_key = _newest.where(
+    _j.user_id == bindparam("user_id"), _j.dedupe_key == bindparam("dedupe_key")
+)
 _is_due = and_(
     _j.kind.in_(bindparam("kinds", expanding=True)),
     _is_unfinished,
@@ -118,7 +124,7 @@ def create(
     dedupe_key: str | None = None,
     run_after: datetime | None = None,
 ) -> Job:
-    """Queue work. Where an unfinished job has the same `dedupe_key`, that one is returned."""
+    """Queue a job, or return the unfinished one with the same `dedupe_key`."""
     created_at = now()
     row = _insert(
         writing,
@@ -144,18 +150,18 @@ def create(
     if row is not None:
         return Job(*row)
     there = fetch_one(writing, Job, _by_key, dedupe_key=dedupe_key)
-    if there is None:  # it ended just now
+    if there is None:  # it has just ended
         raise ConflictError
     return there
 
 
 def get(reading: Reading, user_id: int, job_id: int) -> Job | None:
-    """The user's job with that id."""
+    """The user's job with that id; None if there is none."""
     return fetch_one(reading, Job, _of_user, user_id=user_id, id=job_id)
 
 
 def by_id(reading: Reading, job_id: int) -> Job | None:
-    """The job with that id, whose ever it is: for runners."""
+    """The job with that id, whoever its user is; for runners and operators."""
     return fetch_one(reading, Job, _by_id, id=job_id)
 
 
@@ -165,44 +171,47 @@ def listed(
     user_id: int | None = None,
     state: JobState | None = None,
     kind: str | None = None,
-    key: str | None = None,
     before_id: int | None = None,
     limit: int = 50,
 ) -> list[Job]:
-    """Jobs, newest first, of one user, state or kind where that is given.
-
-    `key` asks for those whose `dedupe_key` it is, or is a part of it (`key:part`).
-    """
+    """Jobs, newest first, of one user, state or kind if given."""
     wanted = {"user_id": user_id, "state": state, "kind": kind}
     statement = _newest.where(
         *(_j[name] == value for name, value in wanted.items() if value is not None)
     )
-    if key is not None:
-        is_part = _j.dedupe_key.startswith(f"{key}:", autoescape=True)
-        statement = statement.where(or_(_j.dedupe_key == key, is_part))
     if before_id is not None:
         statement = statement.where(_j.id < before_id)
     return fetch_all(reading, Job, statement, count=limit)
 
 
+def unfinished(reading: Reading, keys: Sequence[str]) -> list[Job]:
+    """The queued and running jobs with one of these `dedupe_key`s, newest first."""
+    return fetch_all(reading, Job, _by_keys, keys=list(keys))
+
+
+def newest(reading: Reading, user_id: int, key: str) -> Job | None:
+    """The user's newest job with this `dedupe_key`, in any state."""
+    return fetch_one(reading, Job, _newest_by_key, user_id=user_id, dedupe_key=key, count=1)
+
+
 def count_unfinished(reading: Reading, user_id: int) -> int:
-    """How many of the user's jobs wait or run."""
+    """The number of the user's queued and running jobs."""
     found: int = reading.execute(_count_unfinished, {"user_id": user_id}).scalar_one()
     return found
 
 
 def is_any_due(reading: Reading, kinds: Sequence[str], at: datetime) -> bool:
-    """Whether there is work: a look that takes no lock, for runners with nothing to do."""
+    """Whether a job of these kinds is due. Takes no lock, so idle runners may poll it."""
     return reading.execute(_any_due, {"kinds": list(kinds), "at": at}).first() is not None
 
 
 def take(
     writing: Writing, kinds: Sequence[str], *, owner: str, lease_until: datetime
 ) -> Job | None:
-    """The next job that is due, now this runner's; None where there is none.
+    """Take the next due job for `owner`; None if none is due.
 
-    A job whose runner has died is due again. One that has used up its attempts that way is
-    parked, and one that was to be cancelled is cancelled.
+    A job with an expired lease is due again, unless it was cancelled or has used up its attempts:
+    then it is ended or parked here.
     """
     at = now()
     while (due := writing.execute(_next_due, {"kinds": list(kinds), "at": at}).first()) is not None:
@@ -211,9 +220,9 @@ def take(
         elif due.attempts >= MAX_ATTEMPTS:
             _park_one(writing, due.id, "dead", due.error or "its runner died each time", at)
         else:
-            # The number of attempts would not do: it begins anew at a retry.
-            name = f"{owner}:{secrets.token_hex(8)}"
-            values = {"row_id": due.id, "new_owner": name, "until": lease_until, "at": at}
+            # The number of attempts is no token: a retry starts it again.
+            token = f"{owner}:{secrets.token_hex(8)}"
+            values = {"row_id": due.id, "new_owner": token, "until": lease_until, "at": at}
             return fetch_one(writing, Job, _take, **values)
     return None
 
@@ -225,9 +234,10 @@ def _park_one(
 
 
 def renew(writing: Writing, taken: Job, lease_until: datetime) -> bool | None:
-    """Prolong the lease; whether the job is to be cancelled, None when it is not ours any more."""
-    asked: bool | None = writing.execute(_renew, _right(taken) | {"until": lease_until}).scalar()
-    return asked
+    """Renew the lease; returns whether the job was cancelled, None if it is not ours any more."""
+    values = _owned(taken) | {"until": lease_until}
+    is_cancelled: bool | None = writing.execute(_renew, values).scalar()
+    return is_cancelled
 
 
 def progress(
@@ -238,60 +248,60 @@ def progress(
     message: str,
     detail: dict[str, Any] | None = None,
 ) -> bool:
-    """Say how far it is; `detail`'s keys join those that are there. False when not ours."""
-    there = writing.execute(_own_detail, _right(taken)).scalar()
-    if there is None:
+    """Store the progress; `detail` is merged key by key. False if the job is not ours any more."""
+    stored = writing.execute(_own_detail, _owned(taken)).scalar()
+    if stored is None:
         return False
-    values = _right(taken) | {
+    values = _owned(taken) | {
         "new_progress": percent,
         "new_message": message,
-        "new_detail": there | (detail or {}),
+        "new_detail": stored | (detail or {}),
         "at": now(),
     }
     return writing.execute(_progress, values).rowcount == 1
 
 
 def finish(writing: Writing, taken: Job, result: Any = None) -> bool:
-    """It is done. False when it is not ours any more: then its effects must be undone too."""
+    """End it as done. False if it is not ours any more: then its effects must be rolled back."""
     values = {"new_state": "done", "new_error": None, "new_result": result, "at": now()}
-    return writing.execute(_finish, _right(taken) | values).rowcount == 1
+    return writing.execute(_finish, _owned(taken) | values).rowcount == 1
 
 
 def fail(writing: Writing, taken: Job, error: str, *, retry_at: datetime | None) -> bool:
-    """It went wrong: due again at `retry_at`, or parked when that is None or was the last attempt.
+    """Queue a failed job again for `retry_at`; park it if that is None or no attempt is left.
 
-    False when it is not ours any more.
+    False if it is not ours any more.
     """
-    values = _right(taken) | {"new_error": error, "at": now()}
+    values = _owned(taken) | {"new_error": error, "at": now()}
     if retry_at is not None and taken.attempts < MAX_ATTEMPTS:
         return writing.execute(_fail_for_now, values | {"due_at": retry_at}).rowcount == 1
     return writing.execute(_fail, values | {"new_state": "dead"}).rowcount == 1
 
 
 def cancelled(writing: Writing, taken: Job) -> bool:
-    """The runner has stopped it, as was asked. False when it is not ours any more."""
+    """End a running job as cancelled. False if it is not ours any more."""
     values = {"new_state": "cancelled", "new_error": None, "at": now()}
-    return writing.execute(_fail, _right(taken) | values).rowcount == 1
+    return writing.execute(_fail, _owned(taken) | values).rowcount == 1
 
 
 def give_back(writing: Writing, taken: Job) -> bool:
-    """Let another runner take it at once; the attempt does not count. False when not ours."""
+    """Return it to the queue, due at once, without counting the attempt. False if not ours."""
     at = now()
-    values = _right(taken) | {"due_at": at, "at": at}
+    values = _owned(taken) | {"due_at": at, "at": at}
     return writing.execute(_give_back, values).rowcount == 1
 
 
-def _right(taken: Job) -> dict[str, Any]:
+def _owned(taken: Job) -> dict[str, Any]:
     return {"row_id": taken.id, "of_owner": taken.owner}
 
 
 def request_cancel(writing: Writing, user_id: int, job_id: int) -> Job:
-    """End it: at once while it waits, else as soon as its runner looks. A finished one stays.
+    """Cancel it: at once if queued, else when its runner next checks. A finished one stays.
 
     Raises:
-        NotFoundError: there is no such job.
+        NotFoundError: the user has no such job.
     """
-    # Held until the end: its runner may be putting it back into the queue, or another taking it.
+    # Locked, since a runner may be taking it or returning it to the queue.
     there = fetch_one(writing, Job, _held, user_id=user_id, id=job_id)
     if there is None:
         raise NotFoundError
@@ -302,10 +312,10 @@ def request_cancel(writing: Writing, user_id: int, job_id: int) -> Job:
 
 
 def retry(writing: Writing, user_id: int, job_id: int) -> Job:
-    """Queue a parked or cancelled job anew.
+    """Queue a parked or cancelled job again, with all its attempts.
 
     Raises:
-        NotFoundError: there is no such job, or it is not parked.
+        NotFoundError: the user has no such job, or it is neither parked nor cancelled.
         ConflictError: another one with its `dedupe_key` is unfinished.
     """
     at = now()
@@ -317,9 +327,9 @@ def retry(writing: Writing, user_id: int, job_id: int) -> Job:
 
 
 def purge(writing: Writing, finished_before: datetime) -> int:
-    """Forget a batch of those that were done or cancelled before then; parked ones stay.
+    """Delete a batch of jobs that were done or cancelled before then; parked ones stay.
 
     Returns:
-        how many it were.
+        the number of deleted jobs.
     """
     return _purge(writing, before=finished_before)

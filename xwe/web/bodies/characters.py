@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from xwe.services.characters.bundled_texts import sample
 from xwe.services.characters.categories import LANGUAGES, SOURCE, Language
-from xwe.services.characters.sample_texts import sample
 from xwe.services.characters.service import MAX_MEMORIES, NewCharacter
 from xwe.services.characters.sources import FETCHED_KINDS, MAX_SOURCE_CHARS
 from xwe.storage.records import MemoryTier

@@ -8,8 +8,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from flask import Blueprint, Response, request
 
 from xwe.errors import NotFoundError
+from xwe.services.characters.bundled_texts import sample
 from xwe.services.characters.categories import LANGUAGES, PROFILE_CATEGORIES, SOURCE, as_language
-from xwe.services.characters.sample_texts import sample
 from xwe.services.characters.service import Characters, NewCharacter, Sheet, structured
 from xwe.storage.records import CharacterSummary, MemoryTier
 from xwe.web.application import calls_model, current_application, login_required

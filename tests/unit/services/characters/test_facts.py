@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xwe.services.characters.bundled_texts import Prompts
 from xwe.services.characters.facts import (
     DIRECT_CHARS,
     MAX_FACTS_CHARS,
     extract_facts,
     split_text,
 )
-from xwe.services.characters.prompt_files import Prompts
 
 
 @given(st.text(), st.integers(1, 50))

@@ -1,6 +1,6 @@
 """A profile in words, and what of it stands in the source."""
 
-from xwe.services.characters.profile_text import as_text, quoted_fields
+from xwe.services.characters.sheet import as_text, quoted_fields
 
 PROFILE = {
     "基础身份信息": {"姓名": "孙悟空", "外貌特征": "身材瘦小，毛脸雷公嘴", "年龄": ""},

@@ -2,8 +2,8 @@
 
 import pytest
 
+from xwe.services.characters.bundled_texts import OWN_PROMPTS, Prompts
 from xwe.services.characters.categories import LANGUAGES
-from xwe.services.characters.prompt_files import OWN_PROMPTS, Prompts
 
 VALUES = {
     "category": ("name", "category", "fields", "facts"),
