@@ -1,4 +1,4 @@
-"""`xwe jobs`: background work, looked at and put right by the operator."""
+"""`xwe jobs`: the operator's view of background jobs."""
 
 import sys
 from collections.abc import Iterator
@@ -20,15 +20,17 @@ _STATES = ("queued", "running", "done", "dead", "cancelled")
 
 @click.group("jobs")
 def jobs_command() -> None:
-    """Look at background work in the database that XWE_DATABASE_URL names, and put it right."""
+    """Inspect and repair background jobs in the database that XWE_DATABASE_URL names."""
 
 
 @jobs_command.command("list")
-@click.option("--state", type=click.Choice(_STATES), help="Only those; dead is what failed.")
+@click.option(
+    "--state", type=click.Choice(_STATES), help="Only jobs in this state; failed ones are dead."
+)
 @click.option("--kind", help="Only jobs of this kind.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 def list_command(state: str | None, kind: str | None, limit: int) -> None:
-    """Show jobs, newest first: id, state, kind, user, attempts, progress, since when, error."""
+    """Show jobs, newest first: id, state, kind, user, attempts, progress, creation time, error."""
     with _control() as control:
         for job in control.listed(state=state, kind=kind, limit=limit):
             click.echo(_line(job))
@@ -37,7 +39,7 @@ def list_command(state: str | None, kind: str | None, limit: int) -> None:
 @jobs_command.command("retry")
 @click.argument("job_id", type=int)
 def retry_command(job_id: int) -> None:
-    """Queue a job that failed or was cancelled anew; a running server takes it."""
+    """Queue a failed or cancelled job again; a running server takes it."""
     with _control() as control:
         control.retry(job_id)
         click.echo(f"Job {job_id} waits for a runner.")
@@ -46,11 +48,11 @@ def retry_command(job_id: int) -> None:
 @jobs_command.command("cancel")
 @click.argument("job_id", type=int)
 def cancel_command(job_id: int) -> None:
-    """End a job, or have the server that runs it do so; one that has ended stays as it is."""
+    """Cancel a job: at once if it is queued, else by the server that runs it."""
     with _control() as control:
         job = control.cancel(job_id)
-        is_asked = job.state == "running"
-        click.echo(f"Job {job_id} is {'asked to end' if is_asked else job.state}.")
+        state = "asked to end" if job.state == "running" else job.state
+        click.echo(f"Job {job_id} is {state}.")
 
 
 def _line(job: Job) -> str:
@@ -64,7 +66,7 @@ def _line(job: Job) -> str:
 
 @contextmanager
 def _control() -> Iterator[JobControl]:
-    """The jobs; what goes wrong with them is one line."""
+    """The jobs of the configured database; an error is printed as one line and exits with 1."""
     read_env_file()
     url = load_settings().storage.database_url
     database = Database(url)

@@ -1,6 +1,6 @@
-"""One attempt at one job, from a row that was taken to its stored end.
+"""One attempt at one job: from a row that was taken to an end that is stored.
 
-This is all that a runner needs besides taking rows: the attempt keeps its own lease.
+An attempt renews its own lease, so all that a runner does is take rows and await `Attempt.run`.
 """
 
 import asyncio
@@ -26,9 +26,9 @@ from xwe.storage.records import Job
 
 log = logging.getLogger(__name__)
 
-# A lease is renewed when a third of it has gone: two failures in a row do not lose the job.
+# A lease is renewed after a third of its time, so that two failed renewals do not lose the job.
 _RENEWALS = 3
-# Each further wait for another attempt is so many times longer.
+# How much longer each wait for another attempt is than the one before.
 _BACKOFF_FACTOR = 4
 
 DATABASE_IS_AWAY = (DatabaseUnavailableError, SaturatedError)
@@ -41,15 +41,14 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class AttemptTimes:
-    """The times of attempts, in seconds.
+    """The durations of attempts, in seconds.
 
     Attributes:
-        lease_s: how long a dead runner's job waits for another runner.
-        check_s: how soon an attempt hears that its job was cancelled, and how often storing its
-            end is tried while the database is away.
-        backoff_s: how long a failed job waits for its second attempt; four times that for the
-            third.
-        clock: the time, as the rows have it.
+        lease_s: how long a job stays with a runner that has died.
+        check_s: how often the row is read for a cancel, and how often storing the end is retried
+            while the database is unavailable.
+        backoff_s: the wait before the second attempt; the third waits four times as long.
+        clock: returns the time that leases are compared with.
     """
 
     lease_s: float = 30.0
@@ -59,14 +58,14 @@ class AttemptTimes:
 
 
 class Attempt:
-    """A job that is being done. For the resident loop only.
+    """A running job. Use it on the resident loop only.
 
     Args:
-        rows: where the job is.
-        job: as it was taken.
-        handler: does it.
-        times: of its lease and its retries.
-        taken_at: when it was taken, by the clock of `times`.
+        rows: stores the job.
+        job: the row as it was taken.
+        handler: does the work.
+        times: how long the lease and the waits between attempts are.
+        taken_at: when the row was taken, by `times.clock`.
     """
 
     def __init__(
@@ -83,50 +82,53 @@ class Attempt:
         self._begin_lease(taken_at)
 
     async def run(self) -> None:
-        """Run the handler to its end, keeping the lease meanwhile, and store how it ended.
+        """Run the handler, renewing the lease meanwhile, and store how it ended.
 
         Raises:
-            DatabaseUnavailableError, SaturatedError: the end could not be stored while the job
-                was ours; another runner follows when the lease has run out.
+            DatabaseUnavailableError, SaturatedError: the end could not be stored before the lease
+                expired; another runner will take the job.
         """
         task = self._task = asyncio.create_task(self._handle())
-        if self._work.stopped is not None:
-            task.cancel()
-        while not task.done():
-            # One that is to end is waited for: what it does while it unwinds belongs to it.
-            check_s = self._times.check_s if self._work.stopped is None else None
-            self._check_now = asyncio.get_running_loop().create_future()
-            awaited: set[asyncio.Future[Any]] = {task, self._check_now}
-            await asyncio.wait(awaited, timeout=check_s, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done() and self._work.stopped is None:
-                await self._check()
+        try:
+            if self._work.stopped is not None:
+                task.cancel()
+            while not task.done():
+                # A stopped handler may take its time to unwind, so only its end is waited for.
+                check_s = self._times.check_s if self._work.stopped is None else None
+                self._check_now = asyncio.get_running_loop().create_future()
+                awaited: set[asyncio.Future[Any]] = {task, self._check_now}
+                await asyncio.wait(awaited, timeout=check_s, return_when=asyncio.FIRST_COMPLETED)
+                if not task.done() and self._work.stopped is None:
+                    await self._check()
+        finally:
+            task.cancel()  # when a check has failed: without a lease, nothing it does counts
         await self._store_end(task)
 
     def check_now(self) -> None:
-        """Have the row checked at once: its job may have been cancelled."""
+        """Read the row now rather than at the next regular check: the job may be cancelled."""
         if self._check_now is not None and not self._check_now.done():
             self._check_now.set_result(None)
 
     def stop(self, reason: StopReason) -> None:
-        """Have the attempt end; the first reason stands."""
+        """Cancel the handler; a second reason changes nothing."""
         if self._work.stopped is None:
             self._work.stopped = reason
             if self._task is not None:
                 self._task.cancel()
 
     async def give_up(self) -> None:
-        """Give the job back although its handler has not ended; its writes count no more."""
+        """Return the job to the queue although its handler still runs; it can store no more."""
         self._is_abandoned = True
         await in_database(self._rows.give_back, self.job)
 
     async def _handle(self) -> Any:
         try:
             return await self._handler(self._work)
-        except (KeyboardInterrupt, SystemExit) as error:  # which would end the loop
+        except (KeyboardInterrupt, SystemExit) as error:  # these would end the loop
             raise RuntimeError("The handler has tried to end the process.") from error
 
     async def _check(self) -> None:
-        """Renew the lease, and notice that the job was cancelled or is another runner's."""
+        """Renew the lease if it is time, and stop if the job was cancelled or is not ours."""
         at = self._times.clock()
         try:
             if at < self._renew_at:
@@ -159,12 +161,12 @@ class Attempt:
         elif stopped == "cancelled" or isinstance(error, JobCancelledError):
             await self._store(self._rows.cancelled)
         elif stopped == "interrupted" or isinstance(error, DrainingError | ClosedError):
-            await self._store(self._rows.give_back)  # the process ends: no fault of the job's
+            await self._store(self._rows.give_back)  # the process ends, the job has not failed
         elif stopped is None:
             await self._store(self._rows.fail, _described(error, self.job), self._retry_at(error))
 
     def _retry_at(self, error: BaseException) -> datetime | None:
-        """When another attempt may go better; None where it is known to fail again."""
+        """When to try again; None if the error says that it would fail again."""
         wait_s = self._times.backoff_s * _BACKOFF_FACTOR ** (self.job.attempts - 1)
         if isinstance(error, XweError):
             if not (error.retryable or isinstance(error, JobLostError)):
@@ -173,7 +175,7 @@ class Attempt:
         return self._times.clock() + timedelta(seconds=wait_s)
 
     async def _store(self, write: Callable[..., object], *arguments: object) -> None:
-        """Store the end; while the database is away, for as long as the job is ours."""
+        """Store the end, retrying until the lease expires while the database is unavailable."""
         while not self._is_abandoned:
             try:
                 await in_database(write, self.job, *arguments)
@@ -186,7 +188,7 @@ class Attempt:
 
 
 def _described(error: BaseException, job: Job) -> str:
-    """What the job's user is told; a fault on this side is written to the log instead."""
+    """The error that the user sees; the details of an internal error go to the log only."""
     if isinstance(error, XweError) and type(error) is not XweError:
         log.warning("Job %d (%s) failed: %s", job.id, job.kind, error.message)
         return error.message

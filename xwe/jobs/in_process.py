@@ -1,4 +1,4 @@
-"""A runner of jobs within the process: each job is a task on the resident loop."""
+"""The runner of jobs within this process: each job is a task on the resident loop."""
 
 import asyncio
 import contextlib
@@ -19,25 +19,25 @@ from xwe.storage.database_threads import in_database
 
 log = logging.getLogger(__name__)
 
-# Handlers that are cancelled at the process's end get so long to unwind.
+# How long handlers that were cancelled by `close` may take to unwind.
 UNWIND_WITHIN_S = 2.0
-# The whole end, besides the time that attempts are given, takes no longer than the database does.
+# A bound for storing what is left at `close`: an unavailable database takes this long to give up.
 END_WITHIN_S = 30.0
 
 
 class InProcessRunner:
-    """Takes jobs that are due and has their handlers do them. Thread-safe.
+    """Takes jobs that are due and runs their handlers. Thread-safe.
 
-    Several runners, in as many processes, work on the same rows. One that dies is followed by
-    another when its leases have run out.
+    Several runners, in as many processes, may share the rows. When one dies, the others take its
+    jobs as their leases expire.
 
     Args:
-        rows: where the jobs are.
-        handlers: who does which kind; read at each look for jobs.
-        workers: the number of jobs that run at once.
-        poll_s: how often due jobs are looked for without a `wake()`: those that other processes
-            have queued, that wait for another attempt, or that were a dead runner's.
-        times: of each attempt.
+        rows: stores the jobs.
+        handlers: the handlers by kind; may be filled later, and is read at each look for jobs.
+        workers: how many jobs run at once.
+        poll_s: how often to look for jobs without a `wake()`: jobs queued by other processes, jobs
+            due for another attempt, jobs of runners that died.
+        times: the durations of each attempt.
     """
 
     def __init__(
@@ -62,15 +62,15 @@ class InProcessRunner:
 
     @property
     def running(self) -> int:
-        """The number of jobs that run."""
+        """The number of running jobs."""
         return len(self._attempts)
 
     def start(self) -> None:
-        """Look for jobs from now on, in this process. Idempotent; nothing after `close`."""
+        """Begin to look for jobs, in this process. Idempotent; does nothing after `close`."""
         with self._guard:
             if self._pid == os.getpid() or self._is_closed:
                 return
-            # Nothing of the loop crosses a fork, and the leases stay with the parent.
+            # The loop does not survive a fork, and the leases stay with the parent.
             self._pid = os.getpid()
             self._owner = f"{socket.gethostname()}:{self._pid}:{secrets.token_hex(4)}"
             self._woken = asyncio.Event()
@@ -79,23 +79,23 @@ class InProcessRunner:
             get_loop_thread().submit(self._serve())
 
     def wake(self) -> None:
-        """Look at once: a job was queued or cancelled. Any thread; does not block."""
+        """Look now: a job was queued or cancelled. Any thread; does not block."""
         self.start()
         if not self._is_closed:
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                get_loop_thread().loop.call_soon_threadsafe(self._woken.set)
+                get_loop_thread().loop.call_soon_threadsafe(self._look_now)
 
     def drain(self) -> None:
-        """Take no more jobs; those that run go on."""
+        """Take no more jobs; running ones continue."""
         self._is_draining = True
 
     def close(self, within_s: float = 0.0) -> None:
-        """End: what still runs after `within_s` seconds goes to another runner. Idempotent."""
+        """Stop. Jobs that still run after `within_s` seconds return to the queue. Idempotent."""
         with self._guard:
             self._is_draining = self._is_closed = True
             is_ours = self._pid == os.getpid()
         if is_ours:
-            # A closed loop has cancelled all its tasks; one that stands still is not waited for.
+            # A loop that is closed has cancelled its tasks; one that is blocked is not waited for.
             with contextlib.suppress(ClosedError, DeadlineExceededError):
                 get_loop_thread().run(self._end(within_s), within_s + END_WITHIN_S)
 
@@ -109,21 +109,24 @@ class InProcessRunner:
                     await self.take_due()
                 except DATABASE_IS_AWAY as error:
                     log.warning("Jobs wait for the database: %s", error.message)
-                except Exception:  # whatever it is, nobody else looks for jobs
+                except Exception:  # any error: without this loop, no job is ever taken again
                     log.exception("The runner of jobs stumbled")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_s):
                         await self._woken.wait()
-                    for attempt in self._attempts:
-                        attempt.check_now()
         finally:
             self._has_ended.set()
 
+    def _look_now(self) -> None:
+        self._woken.set()
+        for attempt in self._attempts:
+            attempt.check_now()
+
     async def take_due(self) -> None:
-        """Begin as many due jobs as there are workers for.
+        """Take and start due jobs until all workers are busy.
 
         Raises:
-            DatabaseUnavailableError, SaturatedError: the rows could not be read.
+            DatabaseUnavailableError, SaturatedError: the rows could not be read or written.
         """
         clock, lease = self._times.clock, timedelta(seconds=self._times.lease_s)
         kinds = list(self._handlers)
@@ -146,7 +149,7 @@ class InProcessRunner:
     async def _carry_out(self, attempt: Attempt) -> None:
         try:
             await attempt.run()
-        except Exception:  # the lease runs out, and another runner follows
+        except Exception:  # the lease expires, and another runner takes the job
             log.exception("The end of job %d could not be stored", attempt.job.id)
         finally:
             del self._attempts[attempt]
@@ -159,7 +162,7 @@ class InProcessRunner:
         for attempt in list(self._attempts):
             attempt.stop("interrupted")
         await self._wait_for_attempts(UNWIND_WITHIN_S)
-        for attempt in list(self._attempts):  # it does not listen
+        for attempt in list(self._attempts):  # its handler ignores the cancellation
             with contextlib.suppress(*DATABASE_IS_AWAY):
                 await attempt.give_up()
 

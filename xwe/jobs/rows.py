@@ -1,4 +1,4 @@
-"""The rows of jobs as a runner uses them: one transaction each, and a notification afterwards."""
+"""The rows of jobs as a runner uses them: each change is a transaction, then a notification."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -11,11 +11,13 @@ from xwe.storage.units import Writing
 
 
 class JobRows:
-    """Every method blocks. A write for a job that another runner has taken changes nothing.
+    """Every method blocks. Writing to a job that another runner has taken changes nothing.
+
+    The methods that return a bool return whether the job was still ours.
 
     Args:
-        database: where the rows are.
-        notify: called after the commit with each job that has changed.
+        database: stores the rows.
+        notify: called with each changed job, after the commit.
     """
 
     def __init__(self, database: Database, notify: Callable[[Job], object]) -> None:
@@ -23,12 +25,12 @@ class JobRows:
         self._notify = notify
 
     def is_any_due(self, kinds: Sequence[str], at: datetime) -> bool:
-        """Whether there is work; takes no lock."""
+        """Whether a job is due; takes no lock."""
         with self._database.read() as reading:
             return jobs.is_any_due(reading, kinds, at)
 
     def take(self, kinds: Sequence[str], owner: str, lease_until: datetime) -> Job | None:
-        """The next job that is due, now `owner`'s; None where there is none."""
+        """Take the next due job for `owner`; None if none is due."""
         with self._database.write() as writing:
             taken = jobs.take(writing, kinds, owner=owner, lease_until=lease_until)
         if taken is not None:
@@ -36,7 +38,7 @@ class JobRows:
         return taken
 
     def is_cancelled(self, taken: Job) -> bool | None:
-        """Whether it is to be cancelled; None when it is another runner's."""
+        """Whether its user has cancelled it; None if it is not ours any more."""
         with self._database.read() as reading:
             job = jobs.by_id(reading, taken.id)
         if job is None or job.state != "running" or job.owner != taken.owner:
@@ -44,12 +46,12 @@ class JobRows:
         return job.cancel_requested
 
     def renew(self, taken: Job, lease_until: datetime) -> bool | None:
-        """Renew the lease; returns as `is_cancelled`."""
+        """Renew the lease; returns what `is_cancelled` does."""
         with self._database.write() as writing:
             return jobs.renew(writing, taken, lease_until)
 
     def progress(self, taken: Job, percent: int, message: str, detail: Mapping[str, Any]) -> bool:
-        """Store how far it is; `detail`'s keys join those that are there."""
+        """Store its progress; `detail` is merged into the stored one, key by key."""
         return self._written(
             taken,
             lambda writing: jobs.progress(
@@ -58,25 +60,25 @@ class JobRows:
         )
 
     def finish(self, taken: Job, result: Any) -> bool:
-        """It is done."""
+        """End it as done."""
         return self._written(taken, lambda writing: jobs.finish(writing, taken, result))
 
     def fail(self, taken: Job, error: str, retry_at: datetime | None) -> bool:
-        """It went wrong: due again at `retry_at`; parked when that is None, or too often."""
+        """Queue it again for `retry_at`; park it if that is None or this was the last attempt."""
         return self._written(
             taken, lambda writing: jobs.fail(writing, taken, error, retry_at=retry_at)
         )
 
     def cancelled(self, taken: Job) -> bool:
-        """It has been stopped, as was asked."""
+        """End it as cancelled."""
         return self._written(taken, lambda writing: jobs.cancelled(writing, taken))
 
     def give_back(self, taken: Job) -> bool:
-        """Let another runner take it at once; the attempt does not count."""
+        """Return it to the queue, due at once; the attempt does not count."""
         return self._written(taken, lambda writing: jobs.give_back(writing, taken))
 
     def notify(self, taken: Job) -> None:
-        """Report a change that was committed together with other rows."""
+        """Notify of a change that was committed in somebody else's transaction."""
         with self._database.read() as reading:
             job = jobs.by_id(reading, taken.id)
         if job is not None:

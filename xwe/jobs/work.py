@@ -1,4 +1,4 @@
-"""What a job's handler is given: the job, and how to report progress and keep effects."""
+"""What a handler is given: the job, and the ways to store progress, effects and its end."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,21 +15,22 @@ from xwe.storage.units import Writing
 log = logging.getLogger(__name__)
 
 StopReason = Literal["cancelled", "lost", "interrupted"]
-"""Its owner has cancelled it; another runner has it; this process is about to end."""
+"""Cancelled by its user; taken by another runner; this process is about to end."""
 
 Handler = Callable[["Work"], Awaitable[Any]]
-"""Does a job on the resident loop, so it must not block; what it returns is the result, in JSON's
-types. It may be started again at any point: effects belong into one transaction with the job's end
-(`Work.finish`) or with a checkpoint (`Work.checkpoint`), or under `Work.key`."""
+"""A coroutine function that does a job and returns its result, in JSON's types. It runs on the
+resident loop, so it must not block. It may be started again at any time: to happen once, an effect
+is stored in one transaction with the end (`Work.finish`) or a checkpoint (`Work.checkpoint`), or
+made idempotent by `Work.key`."""
 
 
 class Work:
     """One attempt at one job.
 
     Attributes:
-        job: its row, as it was taken.
-        key: names the work, the same at each attempt: for effects that must not happen twice.
-        stopped: why the attempt is to end; None while it may go on.
+        job: the row as it was taken.
+        key: identifies the job, whatever the attempt: for effects that must not happen twice.
+        stopped: why the attempt has to end; None while it may go on.
     """
 
     def __init__(self, rows: JobRows, job: Job) -> None:
@@ -40,17 +41,17 @@ class Work:
 
     @property
     def payload(self) -> Mapping[str, Any]:
-        """What is to be done."""
+        """The parameters of the job."""
         return self.job.payload
 
     @property
     def user_id(self) -> int | None:
-        """For whom."""
+        """The user that the job is for."""
         return self.job.user_id
 
     @property
     def detail(self) -> Mapping[str, Any]:
-        """What earlier attempts have stored with their progress."""
+        """What earlier attempts have stored as `detail`."""
         return self.job.detail
 
     @property
@@ -59,11 +60,11 @@ class Work:
         return self.job.attempts
 
     def check(self) -> None:
-        """Raise if the attempt is to end; its coroutine is cancelled without asking.
+        """Raise if the attempt has to end. For code in threads: a coroutine is cancelled anyway.
 
         Raises:
-            JobCancelledError: its owner has cancelled it.
-            JobLostError: another runner takes it up.
+            JobCancelledError: the user has cancelled the job.
+            JobLostError: the job is another runner's, or goes to one.
         """
         if self.stopped == "cancelled":
             raise JobCancelledError
@@ -73,12 +74,12 @@ class Work:
     async def progress(
         self, percent: float, message: str = "", detail: Mapping[str, Any] | None = None
     ) -> None:
-        """Store how far it is.
+        """Store the progress.
 
         Args:
             percent: from 0 to 100.
             message: a short line for people.
-            detail: its keys join those that were stored before.
+            detail: merged into the stored one, key by key.
 
         Raises:
             JobCancelledError, JobLostError: as `check`.
@@ -88,7 +89,7 @@ class Work:
         try:
             is_ours = await in_database(self._rows.progress, self.job, shown, message, detail or {})
         except (DatabaseUnavailableError, SaturatedError):
-            # The work itself is not worse for it; it stores its effects, or fails, by itself.
+            # Progress is only shown; the job fails later if its effects cannot be stored either.
             log.warning("The progress of job %d could not be stored", self.job.id)
             return
         if not is_ours:
@@ -103,22 +104,24 @@ class Work:
         message: str,
         detail: dict[str, Any] | None = None,
     ) -> None:
-        """Store how far it is, in one transaction with what it has done so far. Blocks.
+        """Store the progress in the caller's transaction, together with its effects. Blocks.
 
         Raises:
-            JobLostError: another runner has the job; leaving the unit with it undoes all of it.
+            JobLostError: another runner has the job. The error must leave the transaction, which
+                it rolls back.
         """
         if not jobs.progress(writing, self.job, percent=percent, message=message, detail=detail):
             raise JobLostError
         writing.after_commit(partial(self._rows.notify, self.job))
 
     def finish(self, writing: Writing, result: Any = None) -> None:
-        """End the job, in one transaction with its effects: so they happen once. Blocks.
+        """End the job in the caller's transaction, so that its effects happen once. Blocks.
 
-        The handler returns afterwards; what it returns no longer counts.
+        The handler should return next; what it returns is not stored.
 
         Raises:
-            JobLostError: another runner has the job; leaving the unit with it undoes all of it.
+            JobLostError: another runner has the job. The error must leave the transaction, which
+                it rolls back.
         """
         if not jobs.finish(writing, self.job, result):
             raise JobLostError

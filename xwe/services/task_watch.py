@@ -1,4 +1,4 @@
-"""Watching tasks: each state of one as an event, whichever process works on it."""
+"""Watching a task: its states as they change, whichever process runs the job."""
 
 import asyncio
 import contextlib
@@ -22,48 +22,48 @@ FINAL_STATUSES = frozenset({"done", "error", "cancelled"})
 
 
 class TaskEncoder:
-    """The states of a task as events: each is the JSON that the HTTP API shows."""
+    """Turns the states of a task into events: each is the JSON that the HTTP API shows."""
 
     text = ""
 
     def open(self) -> list[bytes]:
-        """Nothing comes before the first state."""
+        """No event precedes the first state."""
         return []
 
     def feed(self, state: View) -> list[bytes]:
-        """One state."""
+        """One event a state."""
         return [orjson.dumps(state)]
 
     def close(self, outcome: Outcome) -> list[bytes]:  # noqa: ARG002 - the last state says it
-        """Nothing comes after the last state."""
+        """No event follows the last state."""
         return []
 
 
 class TaskWatches:
-    """Those who watch a task, in this process. Thread-safe.
+    """The watches of this process. Thread-safe.
 
     Args:
-        look: reads the task of a user; blocks.
-        notifications: of changes in this process.
-        poll_s: how often the task is read otherwise.
+        read: reads a user's task, given the ids of both; blocks.
+        notifications: tell of changes in this process.
+        poll_s: how often a task is read without a notification.
     """
 
     def __init__(
-        self, look: Callable[[int, int], View], notifications: Notifications, poll_s: float
+        self, read: Callable[[int, int], View], notifications: Notifications, poll_s: float
     ) -> None:
-        self._look = look
+        self._read = read
         self._notifications = notifications
         self._poll_s = poll_s
         self._has_ended = False
         self._wakes: set[Callable[[], object]] = set()
 
     def begin(self, user_id: int, task_id: int) -> AnswerReader:
-        """The task's states from now on, for one reader; the watching ends when it leaves.
+        """The task's states from now on, for one reader. The watch ends when it is closed.
 
         Raises:
             NotFoundError: the user has no such task.
         """
-        shown = self._look(user_id, task_id)
+        shown = self._read(user_id, task_id)
         answer = Answer(Answers.new_id(), str(user_id), unread_s=0.0)
         reader = answer.join()
         try:
@@ -74,16 +74,17 @@ class TaskWatches:
         return reader
 
     def end(self) -> None:
-        """End all of them, and those that begin later. Idempotent."""
+        """End all watches, including later ones. Idempotent."""
         self._has_ended = True
         for wake in list(self._wakes):
             wake()
 
     async def _states(self, user_id: int, task_id: int, shown: View) -> AsyncGenerator[View, None]:
+        """The state `shown`, then each that differs, until a final one."""
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody watches
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(changed.set)
 
         subscription = self._notifications.subscribe(str(user_id), wake)
@@ -96,8 +97,8 @@ class TaskWatches:
                         await changed.wait()
                 changed.clear()
                 try:
-                    seen = await in_database(self._look, user_id, task_id)
-                except NotFoundError:  # gone, with its user
+                    seen = await in_database(self._read, user_id, task_id)
+                except NotFoundError:  # deleted, with its user
                     return
                 except (DatabaseUnavailableError, SaturatedError) as error:
                     log.warning("A watched task cannot be read: %s", error.message)
@@ -111,5 +112,5 @@ class TaskWatches:
 
 
 def _without_time(view: View) -> View:
-    # It grows by itself, which readers can do by themselves.
+    # Readers can count the seconds themselves.
     return {name: value for name, value in view.items() if name != "elapsed_sec"}

@@ -1,6 +1,6 @@
-"""Tasks: a user's view of their jobs, to be looked at, watched, cancelled and tried again.
+"""Tasks, which are jobs as their users see them: read, watch, cancel, retry.
 
-The operator's view of everybody's jobs is `JobControl`.
+`JobControl` is the operator's view of all jobs.
 """
 
 from collections.abc import Callable
@@ -34,8 +34,8 @@ _STATUS_BY_STATE: dict[JobState, TaskStatus] = {
 def task_view(job: Job) -> dict[str, Any]:
     """A job as the HTTP API shows it, in JSON's types.
 
-    `categories` has the parts' states alone, `detail` all that is stored about them: the job's
-    detail maps a part's name to its state, or to an object with a `state`.
+    A job's detail maps the name of a part to its state, or to an object with a `state`.
+    `categories` shows the states only, `detail` everything.
     """
     view: dict[str, Any] = {
         "id": job.id,
@@ -64,28 +64,28 @@ def _elapsed_s(job: Job) -> float:
 
 
 class TaskNotifier:
-    """Notifies a job's user how far it is, wherever they listen in this process."""
+    """Notifies a job's user of its state, wherever they listen in this process."""
 
     def __init__(self, notifications: Notifications) -> None:
         self._notifications = notifications
 
     def __call__(self, job: Job) -> None:
-        """Notify them of the job as it is now; to be called after the commit."""
+        """Notify of the job's current state; call it after the commit."""
         if job.user_id is not None:
             notification = {"type": "task", "task": task_view(job)}
             self._notifications.publish(str(job.user_id), orjson.dumps(notification))
 
 
 class Tasks:
-    """The tasks of all users. All but `watch` return what the HTTP API shows; all block.
+    """The tasks of all users. Methods block; those that return views return what the API shows.
 
     Args:
-        database: where the jobs are.
-        notifications: of this process.
-        wake: called when there is something for the runner to do.
-        limits: how much unfinished work one user may have; None for as much as they like.
-        poll_s: how often a watched task is read without a notification: those of other processes
-            do not come here.
+        database: stores the jobs.
+        notifications: those of this process.
+        wake: called when the runner has something to do.
+        limits: the number of unfinished jobs that one user may have; None for no limit.
+        poll_s: how often a watched task is read without a notification, since those of other
+            processes do not arrive here.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Tasks:
         self._watches = TaskWatches(self.get, notifications, poll_s)
 
     def rule_retries(self, kind: str, rule: Callable[[Writing, Job], None]) -> None:
-        """Have `rule` asked before a task of that kind is tried again; it raises to refuse."""
+        """Call `rule` before a task of that kind is retried; it raises an error to refuse."""
         self._retry_rules[kind] = rule
 
     def queue(
@@ -117,12 +117,12 @@ class Tasks:
         user_id: int,
         dedupe_key: str | None = None,
     ) -> int:
-        """Queue work in the caller's transaction; the task's id.
+        """Queue a job in the caller's transaction; returns the task's id.
 
-        Where an unfinished job has the same `dedupe_key`, it is that one.
+        If an unfinished job has the same `dedupe_key`, nothing is queued and its id is returned.
 
         Raises:
-            LimitExceededError: the user has enough work unfinished.
+            LimitExceededError: the user has as many unfinished jobs as allowed.
         """
         users.take_turn(writing, user_id)
         job = jobs.create(
@@ -133,7 +133,7 @@ class Tasks:
         return job.id
 
     def get(self, user_id: int, task_id: int) -> dict[str, Any]:
-        """How far the task is.
+        """The task's current state.
 
         Raises:
             NotFoundError: the user has no such task.
@@ -153,9 +153,9 @@ class Tasks:
         return [task_view(job) for job in found]
 
     def watch(self, user_id: int, task_id: int) -> AnswerReader:
-        """The task's states as they change, as JSON, from this one to the final one.
+        """A reader of the task's states as JSON, from the current one to the final one.
 
-        The reader must be closed. It also ends when this process does.
+        It ends early when this process drains. Close it after use.
 
         Raises:
             NotFoundError: the user has no such task.
@@ -163,7 +163,7 @@ class Tasks:
         return self._watches.begin(user_id, task_id)
 
     def cancel(self, user_id: int, task_id: int) -> dict[str, Any]:
-        """End it, wherever it runs; one that has ended stays as it is.
+        """Cancel it, in whichever process it runs; a finished task stays as it is.
 
         Raises:
             NotFoundError: the user has no such task.
@@ -174,12 +174,13 @@ class Tasks:
         return task_view(job)
 
     def retry(self, user_id: int, task_id: int) -> dict[str, Any]:
-        """Queue one that failed or was cancelled anew; what it has noted stays.
+        """Queue a failed or cancelled task again; its stored detail stays.
 
         Raises:
             NotFoundError: the user has no such task.
-            ConflictError: it has not ended, or well, or the same is being done again already.
-            LimitExceededError: the user has enough work unfinished.
+            ConflictError: it is unfinished or done, or another job with its `dedupe_key` is
+                unfinished.
+            LimitExceededError: the user has as many unfinished jobs as allowed.
         """
         with self._database.write() as writing:
             users.take_turn(writing, user_id)
@@ -192,45 +193,46 @@ class Tasks:
         return task_view(job)
 
     def drain(self) -> None:
-        """End the watching: readers come back elsewhere. Idempotent."""
+        """End all watches, whose readers reconnect to another process. Idempotent."""
         self._watches.end()
 
     def _check_limit(self, writing: Writing, user_id: int) -> None:
         if self._limits is not None:
-            # The one that is being queued counts among them already.
+            # The job that is being queued is already counted.
             self._limits.refuse_more_jobs(jobs.count_unfinished(writing, user_id) - 1)
 
     def _notify_after(self, writing: Writing, job: Job) -> None:
-        # In this order: the runner's notifications are newer.
+        # In this order, so that the runner's notifications come later.
         writing.after_commit(partial(self._notify, job))
         writing.after_commit(self._wake)
 
 
 class JobControl:
-    """What an operator does with jobs, whoever they are for."""
+    """The operator's view of the jobs of all users. Methods block."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def listed(self, *, state: str | None, kind: str | None, limit: int) -> list[Job]:
-        """Jobs, newest first, of one state or kind where that is given."""
+        """Jobs, newest first, of one state or kind if given."""
         with self._database.read() as reading:
             return jobs.listed(
                 reading, state=cast("JobState | None", state), kind=kind, limit=limit
             )
 
     def retry(self, job_id: int) -> Job:
-        """Queue a failed or cancelled job anew.
+        """Queue a failed or cancelled job again.
 
         Raises:
             NotFoundError: there is no such job.
-            ConflictError: it has not ended, or well, or the same is being done again already.
+            ConflictError: it is unfinished or done, or another job with its `dedupe_key` is
+                unfinished.
         """
         with self._database.write() as writing:
             return _retried(writing, _user_of(writing, job_id), job_id)
 
     def cancel(self, job_id: int) -> Job:
-        """End a job at once while it waits, else have its runner do so.
+        """Cancel a job: at once if it is queued, else by its runner.
 
         Raises:
             NotFoundError: there is no such job.
@@ -240,16 +242,17 @@ class JobControl:
 
 
 def _retried(writing: Writing, user_id: int, job_id: int) -> Job:
-    """Queue the user's failed or cancelled job anew; what it has stored stays.
+    """Queue the user's failed or cancelled job again.
 
     Raises:
         NotFoundError: the user has no such job.
-        ConflictError: it has not ended, or well, or the same is being done again already.
+        ConflictError: it is unfinished or done, or another job with its `dedupe_key` is
+            unfinished.
     """
-    there = jobs.get(writing, user_id, job_id)
-    if there is None:
+    job = jobs.get(writing, user_id, job_id)
+    if job is None:
         raise NotFoundError
-    if there.state not in {"dead", "cancelled"}:
+    if job.state not in {"dead", "cancelled"}:
         raise ConflictError("Only what failed or was cancelled can be tried again.")
     return jobs.retry(writing, user_id, job_id)
 

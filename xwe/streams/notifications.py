@@ -1,22 +1,24 @@
-"""News for whoever listens, within this process: a job has ended, a message has come.
+"""Notifications to users within this process: a job has ended, a message has arrived.
 
-Nothing is kept for those who are away: they read the state when they come back.
+Nothing is stored for absent listeners, who read the state when they return.
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable
 
-# A listener that takes nothing for so long that this many have gathered loses the oldest; whoever
-# needs every one reads the state itself.
+# A slow listener loses its oldest notifications beyond this number. They are hints only: the state
+# itself is read elsewhere.
 MAX_WAITING = 256
 
 
 class Subscription:
-    """What one listener has not taken yet; `take` from one thread.
+    """One listener's queue. `take` is for one thread at a time.
 
     Args:
-        wake: called from the publisher's thread when there is something to take; must not block.
+        notifications: where it is subscribed.
+        owner: the user whose notifications these are.
+        wake: called in the publisher's thread when there is something to take; must not block.
     """
 
     def __init__(
@@ -28,14 +30,14 @@ class Subscription:
         self.waiting: deque[bytes] = deque(maxlen=MAX_WAITING)
 
     def take(self) -> list[bytes]:
-        """Everything that has come since the last time."""
+        """The notifications since the last call."""
         taken = []
         while self.waiting:
             taken.append(self.waiting.popleft())
         return taken
 
     def close(self) -> None:
-        """Listen no more. Idempotent."""
+        """Unsubscribe. Idempotent."""
         self._notifications.forget(self)
 
 
@@ -47,18 +49,21 @@ class Notifications:
         self._by_owner: dict[str, list[Subscription]] = {}
 
     def subscribe(self, owner: str, wake: Callable[[], object]) -> Subscription:
-        """Hear what is published for `owner` from now on; the subscription must be closed."""
+        """Receive what is published for `owner` from now on. Close the subscription after use."""
         subscription = Subscription(self, owner, wake)
         with self._guard:
             self._by_owner.setdefault(owner, []).append(subscription)
         return subscription
 
     def publish(self, owner: str, notification: bytes) -> int:
-        """Tell all of `owner`'s listeners; how many there are.
+        """Notify all listeners of a user.
 
         Args:
-            owner: whose listeners.
+            owner: the user.
             notification: a JSON object.
+
+        Returns:
+            the number of listeners.
         """
         with self._guard:
             listeners = self._by_owner.get(owner, ())
@@ -70,7 +75,7 @@ class Notifications:
         return len(wakes)
 
     def forget(self, subscription: Subscription) -> None:
-        """Drop a listener; one that is not known is no error."""
+        """Remove a listener; an unknown one is ignored."""
         with self._guard:
             listeners = self._by_owner.get(subscription.owner, [])
             if subscription in listeners:

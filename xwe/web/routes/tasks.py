@@ -1,4 +1,4 @@
-"""Tasks: background work of the signed-in user, looked at, watched, cancelled and tried again."""
+"""Tasks: the background jobs of the signed-in user, to read, watch, cancel and retry."""
 
 from functools import partial
 
@@ -35,14 +35,14 @@ def listed() -> Response:
 @blueprint.get("/api/tasks/<task_id>")
 @login_required
 def get(task_id: str) -> Response:
-    """How far a task is."""
+    """The current state of a task."""
     return json_response(_tasks().get(require_user().id, _id(task_id)))
 
 
 @blueprint.get("/api/tasks/<task_id>/events")
 @login_required
 def events(task_id: str) -> Response:
-    """The same over server-sent events: the state now, each change, and an end after the last."""
+    """The states of a task as server-sent events: the current one, then each change to the end."""
     watch = partial(_tasks().watch, require_user().id, _id(task_id))
     return event_stream(watch)
 
@@ -50,7 +50,7 @@ def events(task_id: str) -> Response:
 @blueprint.post("/api/tasks/<task_id>/cancel")
 @login_required
 def cancel(task_id: str) -> Response:
-    """End a task; one that has ended stays as it is."""
+    """Cancel a task; a finished one stays as it is."""
     _tasks().cancel(require_user().id, _id(task_id))
     return json_response({"ok": True})
 
@@ -59,7 +59,7 @@ def cancel(task_id: str) -> Response:
 @login_required
 @calls_model
 def retry(task_id: str) -> Response:
-    """Try a failed or cancelled task again; what it has got done stays."""
+    """Retry a failed or cancelled task; what it has stored stays."""
     _tasks().retry(require_user().id, _id(task_id))
     return json_response({"ok": True})
 
@@ -69,7 +69,7 @@ def _tasks() -> Tasks:
 
 
 def _id(text: str) -> int:
-    """The number in a path; whatever else stands there is no task either."""
+    """The id in a path; anything that is no number names no task."""
     number = fields.parse_whole_number(text)
     if number is None:
         raise NotFoundError
