@@ -1,8 +1,8 @@
 """A workshop: database, model client, runner and the services that make characters."""
 
 import contextlib
-import threading
-import time
+
+import orjson
 
 from xwe.core.nlp.llm_client import LLMClient
 from xwe.jobs.attempt import AttemptTimes
@@ -52,8 +52,6 @@ class Workshop:
             "key", model.base_url + "/chat/completions", "mock", transport="aiohttp"
         )
         notifications = Notifications()
-        self._changed = threading.Condition()
-        self._stack = contextlib.ExitStack()
         self._rows = JobRows(self.database, TaskNotifier(notifications))
         self._generation = CharacterGeneration(
             self.database, self.client, encyclopaedias=encyclopaedias
@@ -84,12 +82,14 @@ class Workshop:
         return self.characters.sheet(self.ada, role).character
 
     def until(self, task_id, holds):
-        """The task as soon as `holds(task)`."""
-        ends_at = time.monotonic() + SOON_S
-        while not holds(task := self.tasks.get(self.ada, task_id)):
-            assert time.monotonic() < ends_at, task
-            threading.Event().wait(0.01)  # rows tell nobody of their changes
-        return task
+        """The task's first state for which `holds(task)`."""
+        task = None
+        with contextlib.closing(self.tasks.watch(self.ada, task_id)) as reader:
+            while states := reader.drain(SOON_S):
+                for task in map(orjson.loads, states):
+                    if holds(task):
+                        return task
+        raise AssertionError(task)
 
     def ended(self, task_id):
         return self.until(task_id, lambda task: task["status"] in FINAL_STATUSES)

@@ -1,4 +1,4 @@
-"""Tasks over HTTP: one's own, to be looked at, watched, cancelled and tried again."""
+"""Tasks over HTTP: a user's own, which they read, watch, cancel and retry."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from xwe.bootstrap import build_services
+from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.settings import load_settings
 from xwe.storage.migrating import upgrade
 from xwe.storage.repositories import jobs
@@ -37,17 +38,20 @@ def app(tmp_path_factory):
 
 
 class Led:
-    """The work, as the test leads it: it ends when it may."""
+    """The work, as the test leads it: each step waits for a `go_on()`."""
 
-    may_go_on = threading.Semaphore(0)
     begun = threading.Semaphore(0)
+    may_go_on = asyncio.Semaphore(0)
+
+    @classmethod
+    def go_on(cls):
+        get_loop_thread().loop.call_soon_threadsafe(cls.may_go_on.release)
 
 
 async def build(work):
     Led.begun.release()
     for percent in (50, 90):
-        while not Led.may_go_on.acquire(blocking=False):  # noqa: ASYNC110 - a thread lets it go on
-            await asyncio.sleep(0.005)
+        await Led.may_go_on.acquire()
         await work.progress(percent, f"at {percent}", {"背景故事": "running"})
     return {"role": "李白"}
 
@@ -150,10 +154,10 @@ def until(states, **wanted):
 def test_a_task_is_watched_to_its_end(ada, task):
     with ada.watching(task) as states:
         assert next(states)["status"] == "running"
-        Led.may_go_on.release()
+        Led.go_on()
         half = until(states, progress=50)
         assert (half["message"], half["categories"]) == ("at 50", {"背景故事": "running"})
-        Led.may_go_on.release()
+        Led.go_on()
         done = until(states, status="done")
         assert (done["progress"], done["result"]) == (100, {"role": "李白"})
         assert next(states) is None

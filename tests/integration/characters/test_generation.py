@@ -73,8 +73,7 @@ def test_the_demo_model_writes_a_whole_sheet_in_the_language_asked(workshop, lan
 def test_all_eight_are_asked_for_before_any_has_been_answered(workshop, model):
     model.follow(Rule(about("“孙悟空”", "部分"), STALLED))
     task_id = workshop.make()
-    model_log = model._log
-    model_log.wait_until(lambda: len(model.requests) == 8, SOON_S)
+    model.wait_until(lambda: len(model.requests) == 8, SOON_S)
     assert sorted(NAMES) == sorted(
         name for name in NAMES for question in questions(model) if f"“{name}”" in question
     )
@@ -143,7 +142,7 @@ def test_cancelling_ends_the_calls_upstream_and_keeps_what_is_written(workshop, 
     task_id = workshop.make()
     all_but_one_are_written(workshop, model, task_id, "背景故事")
     workshop.tasks.cancel(workshop.ada, task_id)
-    model._log.wait_until(lambda: any(each.disconnected for each in model.requests), SOON_S)
+    model.wait_until(lambda: any(each.disconnected for each in model.requests), SOON_S)
     assert workshop.ended(task_id)["status"] == "cancelled"
     assert len(workshop.sheet().profile) == 7
     assert asked_for(model, "背景故事") == 1

@@ -207,6 +207,23 @@ def test_no_task_is_tried_again_by_a_server_that_is_about_to_end(sqlite_url):
         assert services.tasks.get(user["id"], job)["status"] == "cancelled"
 
 
+def test_a_sheet_shows_the_job_that_writes_it_and_a_deletion_cancels_every_one(desk):
+    def shown():
+        sheet = desk.characters.sheet(desk.ada, ONE)
+        return sheet.task_id, sheet.is_unfinished
+
+    assert shown() == (None, False)
+    category = desk.characters.retry_category(desk.ada, ONE, STORY)
+    assert shown() == (category, True)
+    whole = desk.characters.complete(desk.ada, ONE)
+    assert shown() == (whole, True)
+    desk.characters.remove(desk.ada, ONE)
+    states = [desk.tasks.get(desk.ada, task)["status"] for task in (category, whole)]
+    assert states == ["cancelled", "cancelled"]
+    desk.characters.restore(desk.ada, ONE)
+    assert shown() == (whole, False)
+
+
 def test_an_old_sheet_keeps_its_task_however_many_were_made_after_it(either_url):
     desk = opened(either_url, Limits(UserLimits(jobs=1000, characters=1000)))
     with contextlib.closing(desk.database):

@@ -1,7 +1,6 @@
-"""Jobs in memory under a clock that the test moves."""
+"""Jobs in memory, under a clock that the test moves."""
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from xwe.jobs.in_process import InProcessRunner
 
 MAX_ATTEMPTS = 3
 SOON_S = 60.0
+NEVER_S = 3600.0
 
 
 class Clock:
@@ -33,7 +33,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Row:
-    """A row's state, which is also what `take` returns: nothing of it changes any more."""
+    """The state of a row, and a snapshot of it when taken: a change makes another one."""
 
     id: int
     due: datetime
@@ -53,14 +53,27 @@ class Row:
 
 
 class MemoryStore:
-    """What `JobRows` does, without a database. `is_away` takes it away."""
+    """What `JobRows` does, without a database.
+
+    Attributes:
+        rows: the jobs by id.
+        empty_looks: how often a runner has looked for jobs and found none.
+        is_away: whether every call fails, as when the database is unavailable.
+        refused: set by the first call that failed so.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._guard = threading.Lock()
+        self._changed = threading.Condition()
         self.rows: dict[int, Row] = {}
+        self.empty_looks = 0
         self.is_away = False
-        self.refused = threading.Event()  # a call while it was away
+        self.refused = threading.Event()
+
+    def wait_until(self, holds: Callable[[], object]) -> None:
+        """Wait for a call of the runner's that makes `holds()` true."""
+        with self._changed:
+            assert self._changed.wait_for(holds, SOON_S)
 
     def queue(self, **fields: Any) -> int:
         row = Row(len(self.rows) + 1, self._clock(), **fields)
@@ -68,26 +81,27 @@ class MemoryStore:
         return row.id
 
     def request_cancel(self, job_id: int) -> None:
-        self.rows[job_id] = replace(self.rows[job_id], cancel_requested=True)
+        self._change(job_id, cancel_requested=True)
 
     def is_any_due(self, kinds, at):
         self._answer()
-        return self._next(kinds) is not None
+        with self._changed:
+            is_due = self._next(kinds) is not None
+            self.empty_looks += not is_due
+            self._changed.notify_all()
+            return is_due
 
     def take(self, kinds, owner, lease_until):
         self._answer()
-        with self._guard:
+        with self._changed:
             row = self._next(kinds)
             if row is None:
                 return None
-            self.rows[row.id] = replace(
-                row,
-                state="running",
-                attempts=row.attempts + 1,
-                owner=owner,
-                lease_until=lease_until,
+            token = f"{owner}:{row.attempts}"
+            attempts = row.attempts + 1
+            return self._change(
+                row.id, state="running", attempts=attempts, owner=token, lease_until=lease_until
             )
-            return self.rows[row.id]
 
     def is_cancelled(self, taken):
         self._answer()
@@ -101,8 +115,8 @@ class MemoryStore:
         return self._write(taken, state="queued", owner=None, attempts=taken.attempts - 1)
 
     def progress(self, taken, percent, message, detail):
-        noted = self.rows[taken.id].detail | dict(detail)
-        return self._write(taken, progress=percent, message=message, detail=noted)
+        merged = self.rows[taken.id].detail | dict(detail)
+        return self._write(taken, progress=percent, message=message, detail=merged)
 
     def finish(self, taken, result):
         return self._write(taken, state="done", result=result)
@@ -126,16 +140,21 @@ class MemoryStore:
 
     def _is_ours(self, taken):
         row = self.rows[taken.id]
-        right = ("running", taken.owner, taken.attempts)
-        return (row.state, row.owner, row.attempts) == right
+        return (row.state, row.owner) == ("running", taken.owner)
 
     def _write(self, taken, **changes):
         self._answer()
-        with self._guard:
+        with self._changed:
             is_ours = self._is_ours(taken)
             if is_ours:
-                self.rows[taken.id] = replace(self.rows[taken.id], **changes)
+                self._change(taken.id, **changes)
             return is_ours
+
+    def _change(self, job_id, **changes):
+        with self._changed:
+            row = self.rows[job_id] = replace(self.rows[job_id], **changes)
+            self._changed.notify_all()
+            return row
 
     def _answer(self):
         if self.is_away:
@@ -163,10 +182,10 @@ def make_runner(store, handlers, clock):
     """Makes runners, and closes them in the end."""
     with ExitStack() as stack:
 
-        def make(**options: Any) -> InProcessRunner:
-            # It looks for jobs when the test says so, unless it is started, and often then.
-            times = AttemptTimes(check_s=options.pop("check_s", 0.005), clock=clock)
-            runner = LedRunner(store, handlers, **({"poll_s": 0.01} | options), times=times)
+        def make(poll_s: float = NEVER_S, check_s: float = 0.005, **options: Any):
+            # Unless told otherwise, it looks for jobs only when it is woken or one has ended.
+            times = AttemptTimes(check_s=check_s, clock=clock)
+            runner = InProcessRunner(store, handlers, poll_s=poll_s, times=times, **options)
             stack.callback(runner.close)
             return runner
 
@@ -175,64 +194,49 @@ def make_runner(store, handlers, clock):
 
 @pytest.fixture
 def runner(make_runner):
-    """One whose rounds the test makes itself."""
     return make_runner()
 
 
-class LedRunner(InProcessRunner):
-    """A runner whose looks for jobs the test makes itself."""
+@pytest.fixture
+def look(store) -> Callable[[Callable[[], None]], None]:
+    """Calls a runner's `start` or `wake`, and waits until it has taken all jobs that are due."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._owner = f"runner-{id(self)}"
-        self._woken = asyncio.Event()
+    def look(start_or_wake: Callable[[], None]) -> None:
+        looks = store.empty_looks
+        start_or_wake()
+        store.wait_until(lambda: store.empty_looks > looks)
 
-    def take(self) -> None:
-        """Look for jobs once."""
-        get_loop_thread().run(self.take_due(), SOON_S)
+    return look
 
-    def wait_for_end(self) -> None:
-        """Until no job runs."""
 
-        async def ended() -> None:
-            while self._attempts:
-                await asyncio.wait(set(self._attempts.values()))
+@pytest.fixture
+def run_due(store, runner, look) -> Callable[[], None]:
+    """Has the runner do what is due, and waits for its end."""
 
-        get_loop_thread().run(ended(), SOON_S)
+    def run() -> None:
+        look(runner.wake)
+        store.wait_until(lambda: all(row.state != "running" for row in store.rows.values()))
 
-    def wait_for_checks(self) -> None:
-        """Until every attempt has checked its row again, or has ended."""
-
-        async def checked() -> None:
-            for attempt in list(self._attempts):
-                await attempt._check()
-
-        get_loop_thread().run(checked(), SOON_S)
-
-    def close(self, within_s: float = 0.0) -> None:
-        """Also one that was never started has attempts to end."""
-        if self._pid is None and self._attempts:
-            self._has_ended = asyncio.Event()
-            get_loop_thread().run(self._mark_ended())
-            self._pid = os.getpid()
-        super().close(within_s)
-
-    async def _mark_ended(self) -> None:
-        self._has_ended.set()
+    return run
 
 
 class Steps:
-    """A handler that the test leads: it says that it has begun, and waits to be let go."""
+    """A handler that the test leads: it says that it has begun, and ends when it may."""
 
     def __init__(self) -> None:
         self._begun = threading.Semaphore(0)
         self._may_end = asyncio.Event()
         self.works: list[Any] = []
+        self.was_cancelled = threading.Event()
 
     async def __call__(self, work: Any) -> str:
         self.works.append(work)
         self._begun.release()
-        await self._may_end.wait()
+        try:
+            await self._may_end.wait()
+        except asyncio.CancelledError:
+            self.was_cancelled.set()
+            raise
         return "done"
 
     def let_end(self) -> None:
@@ -248,14 +252,3 @@ def steps(handlers):
     steps = handlers["build"] = Steps()
     yield steps
     steps.let_end()
-
-
-@pytest.fixture
-def run_due(runner) -> Callable[[], None]:
-    """Takes what is due and waits for its end."""
-
-    def run() -> None:
-        runner.take()
-        runner.wait_for_end()
-
-    return run

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from datetime import timedelta
 
 import pytest
 
@@ -17,6 +18,7 @@ from xwe.errors import (
 
 SOON_S = 60.0
 LEASE_S = 30.0
+NEVER_S = 3600.0
 
 
 def on_loop(coro):
@@ -133,50 +135,49 @@ def test_a_handler_that_is_cancelled_from_within_has_failed(store, handlers, run
 # --- leases ---
 
 
-def test_a_job_that_runs_keeps_its_lease(store, make_runner, clock, steps):
+def test_a_job_that_runs_keeps_its_lease(store, make_runner, clock, steps, look):
     job = store.queue()
-    runner, other = make_runner(check_s=3600), make_runner()
-    runner.take()
+    runner, other = make_runner(), make_runner()
+    look(runner.start)
     steps.wait_until_begun()
     for _ in range(10):
         clock.pass_by(LEASE_S / 3 + 1)
-        runner.wait_for_checks()
-    other.take()
+        renewed = clock() + timedelta(seconds=LEASE_S)
+        store.wait_until(lambda at=renewed: store.rows[job].lease_until == at)
+    look(other.start)
     assert other.running == 0
-    runner.close(0)
+    runner.close()
     assert store.rows[job].attempts == 0, "it was given back, and the attempt does not count"
 
 
 def test_when_a_lease_has_run_out_another_runner_follows_and_the_first_one_changes_nothing(
-    store, make_runner, clock, steps
+    store, make_runner, clock, steps, look
 ):
     job = store.queue()
-    first, second = make_runner(check_s=3600), make_runner(check_s=3600)
-    first.take()
+    first, second = make_runner(check_s=NEVER_S), make_runner(check_s=NEVER_S)
+    look(first.start)
     works = [steps.wait_until_begun()]
     clock.pass_by(LEASE_S - 1)
-    second.take()
+    look(second.start)
     assert second.running == 0  # too early
     clock.pass_by(2)
-    second.take()
+    look(second.wake)
     works.append(steps.wait_until_begun())
     assert [work.attempt for work in works] == [1, 2]
     assert works[0].key == works[1].key
     on_loop(works[1].progress(40))
+    first.wake()
+    assert steps.was_cancelled.wait(SOON_S)
     with pytest.raises(JobLostError):
         on_loop(works[0].progress(99))
-    first.wait_for_checks()
-    with pytest.raises(JobLostError):
-        works[0].check()
     first.close()
     assert store.rows[job].state == "running"
-    second.wait_for_checks()
     works[1].check()
     assert (store.rows[job].attempts, store.rows[job].progress) == (2, 40)
 
 
 def test_a_handler_notices_at_its_next_report_that_the_job_is_lost(
-    store, make_runner, clock, handlers
+    store, make_runner, clock, handlers, look
 ):
     begun, lost, go_on = threading.Event(), threading.Event(), asyncio.Event()
 
@@ -192,12 +193,12 @@ def test_a_handler_notices_at_its_next_report_that_the_job_is_lost(
 
     handlers["build"] = build
     job = store.queue()
-    first, second = make_runner(check_s=3600), make_runner()
-    first.take()
+    first, second = make_runner(check_s=NEVER_S), make_runner()
+    look(first.start)
     assert begun.wait(SOON_S)
     clock.pass_by(LEASE_S + 1)
-    second.take()
-    second.wait_for_end()
+    second.start()
+    store.wait_until(lambda: store.rows[job].state == "done")
     get_loop_thread().loop.call_soon_threadsafe(go_on.set)
     assert lost.wait(SOON_S)
     first.close()
@@ -206,18 +207,32 @@ def test_a_handler_notices_at_its_next_report_that_the_job_is_lost(
 
 def test_a_lease_that_could_not_be_renewed_in_time_is_over(store, make_runner, clock, steps):
     store.queue()
-    runner = make_runner(check_s=3600)
-    runner.take()
+    make_runner().start()
     work = steps.wait_until_begun()
     store.is_away = True
     clock.pass_by(LEASE_S - 1)
-    runner.wait_for_checks()
+    store.refused.clear()
+    assert store.refused.wait(SOON_S)
     work.check()
     clock.pass_by(2)
-    runner.wait_for_checks()
+    assert steps.was_cancelled.wait(SOON_S)
     store.is_away = False
     with pytest.raises(JobLostError):
         work.check()
+
+
+def test_a_handler_whose_lease_cannot_be_checked_does_not_run_on(
+    store, make_runner, steps, monkeypatch, caplog
+):
+    def fail(_taken):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(store, "is_cancelled", fail)
+    store.queue()
+    make_runner().start()
+    steps.wait_until_begun()
+    assert steps.was_cancelled.wait(SOON_S)
+    assert "ZeroDivisionError" in caplog.text
 
 
 # --- cancelling ---
@@ -236,12 +251,12 @@ def test_a_cancelled_handler_is_cancelled_and_waited_for(store, runner, handlers
 
     handlers["build"] = build
     job = store.queue()
-    runner.take()
+    runner.start()
     assert begun.wait(SOON_S)
     store.request_cancel(job)
-    runner.wait_for_end()
+    store.wait_until(lambda: store.rows[job].state == "cancelled")
     assert unwound == ["running"]
-    assert (store.rows[job].state, store.rows[job].attempts) == ("cancelled", 1)
+    assert store.rows[job].attempts == 1
 
 
 def test_a_handler_that_fails_after_it_was_cancelled_is_cancelled(store, runner, handlers):
@@ -256,11 +271,11 @@ def test_a_handler_that_fails_after_it_was_cancelled_is_cancelled(store, runner,
 
     handlers["build"] = build
     job = store.queue()
-    runner.take()
+    runner.start()
     assert begun.wait(SOON_S)
     store.request_cancel(job)
-    runner.wait_for_end()
-    assert (store.rows[job].state, store.rows[job].error) == ("cancelled", None)
+    store.wait_until(lambda: store.rows[job].state == "cancelled")
+    assert store.rows[job].error is None
 
 
 def test_a_handler_that_ends_all_the_same_is_done(store, runner, handlers):
@@ -278,11 +293,11 @@ def test_a_handler_that_ends_all_the_same_is_done(store, runner, handlers):
 
     handlers["build"] = build
     job = store.queue()
-    runner.take()
+    runner.start()
     assert begun.wait(SOON_S)
     store.request_cancel(job)
-    runner.wait_for_end()
-    assert (store.rows[job].state, refused) == ("done", [1])
+    store.wait_until(lambda: store.rows[job].state == "done")
+    assert refused == [1]
 
 
 # --- the process's end ---
@@ -302,11 +317,11 @@ def test_at_the_end_a_running_job_is_given_back_and_taken_at_once_by_another(
     handlers["build"] = build
     job = store.queue()
     first, second = make_runner(), make_runner()
-    first.take()
+    first.start()
     assert begun.wait(SOON_S)
     first.close()
-    second.take()
-    second.wait_for_end()
+    second.start()
+    store.wait_until(lambda: store.rows[job].state == "done")
     assert store.rows[job].result == "by the second"
 
 
@@ -328,12 +343,13 @@ def test_a_handler_that_does_not_listen_loses_its_job_at_the_end(
     handlers["build"] = build
     job = store.queue()
     runner = make_runner()
-    runner.take()
+    runner.start()
     assert begun.wait(SOON_S)
     runner.close()
     assert (store.rows[job].state, store.rows[job].owner) == ("queued", None)
     get_loop_thread().loop.call_soon_threadsafe(may_end.set)
-    runner.wait_for_end()
+    runner.close(SOON_S)
+    assert runner.running == 0
     assert store.rows[job].state == "queued"
 
 
@@ -362,12 +378,12 @@ def test_while_it_drains_nothing_new_begins_and_what_a_drain_has_ended_has_not_f
     handlers["build"] = handlers["other"] = build
     job, waiting = store.queue(), store.queue(kind="other")
     runner = make_runner(workers=1)
-    runner.take()
+    runner.start()
     assert begun.wait(SOON_S)
     runner.drain()
     get_loop_thread().loop.call_soon_threadsafe(draining.set)
-    runner.wait_for_end()
-    runner.take()
+    store.wait_until(lambda: store.rows[job].state == "queued")
+    on_loop(runner.take_due())
     assert (store.rows[job].state, store.rows[job].attempts) == ("queued", 0)
     assert store.rows[waiting].state == "queued"
 
@@ -386,7 +402,7 @@ def test_a_closed_runner_does_not_start_again(store, make_runner, steps):
 
 
 def test_a_wake_up_is_enough(store, make_runner, steps):
-    runner = make_runner(poll_s=3600)
+    runner = make_runner(poll_s=NEVER_S)
     store.queue()
     runner.wake()
     steps.wait_until_begun()
@@ -396,13 +412,12 @@ def test_a_wake_up_is_enough(store, make_runner, steps):
 
 
 def test_no_more_jobs_run_at_once_than_there_are_workers(store, make_runner, steps):
-    # It looks again when one has ended, or never within this test.
-    runner = make_runner(workers=2, poll_s=3600)
+    runner = make_runner(workers=2)
     jobs = [store.queue() for _ in range(3)]
     runner.start()
     for _ in range(2):
         steps.wait_until_begun()
-    runner.take()
+    on_loop(runner.take_due())
     assert [store.rows[job].state for job in jobs] == ["running", "running", "queued"]
     steps.let_end()
     steps.wait_until_begun()
@@ -411,7 +426,7 @@ def test_no_more_jobs_run_at_once_than_there_are_workers(store, make_runner, ste
 
 def test_a_runner_survives_a_database_that_goes_away(store, make_runner, steps):
     store.is_away = True
-    runner = make_runner()
+    runner = make_runner(poll_s=0.01)
     runner.start()
     assert store.refused.wait(SOON_S)
     job = store.queue()
@@ -422,31 +437,24 @@ def test_a_runner_survives_a_database_that_goes_away(store, make_runner, steps):
 
 def test_an_end_is_stored_when_the_database_is_back(store, make_runner, steps):
     job = store.queue()
-    runner = make_runner()
-    runner.take()
+    make_runner().start()
     steps.wait_until_begun()
     store.is_away = True
     steps.let_end()
     assert store.refused.wait(SOON_S)
     store.is_away = False
-    runner.wait_for_end()
-    assert store.rows[job].state == "done"
+    store.wait_until(lambda: store.rows[job].state == "done")
 
 
-def test_progress_that_cannot_be_stored_does_not_end_the_work(store, runner, handlers):
-    has_taken = asyncio.Event()
-
+def test_progress_that_cannot_be_stored_does_not_end_the_work(store, handlers, run_due):
     async def build(work):
-        await has_taken.wait()
         store.is_away = True
         await work.progress(50)
         store.is_away = False
 
     handlers["build"] = build
     job = store.queue()
-    runner.take()
-    get_loop_thread().loop.call_soon_threadsafe(has_taken.set)
-    runner.wait_for_end()
+    run_due()
     assert (store.rows[job].state, store.refused.is_set()) == ("done", True)
 
 
@@ -463,6 +471,6 @@ def test_a_runner_stumbles_and_goes_on(store, make_runner, steps, monkeypatch, c
     monkeypatch.setattr(store, "is_any_due", stumble)
     store.queue()
     with caplog.at_level(logging.ERROR):
-        make_runner().start()
+        make_runner(poll_s=0.01).start()
         steps.wait_until_begun()
     assert "stumbled" in caplog.text
