@@ -18,7 +18,7 @@ LOCALES = {
         "up": "Create account",
         "in": "Sign in",
         "out": "Sign out",
-        "short": "A password has at least 8 characters.",
+        "short": "Passwords have at least 8 characters.",
     },
 }
 in_both_languages = pytest.mark.parametrize("locale", LOCALES)
@@ -116,7 +116,7 @@ def test_what_is_wrong_is_said_beside_the_fields(open_on, name, locale):
     page.click(f"#login button[value=register]:has-text('{texts['up']}')")
     expect(page.locator("#login-problem")).to_have_text(texts["short"])
     page.click(f"#login button[value=login]:has-text('{texts['in']}')")
-    told = {"zh-CN": "用户名或密码不对。", "en-GB": "Name and password do not belong together."}
+    told = {"zh-CN": "用户名或密码不对。", "en-GB": "Wrong username or password."}
     expect(page.locator("#login-problem")).to_contain_text(told[locale])
     expect(page.locator("[name=username]")).to_have_value(name)
     assert own_problems(page) == []
@@ -301,7 +301,7 @@ def test_a_list_that_did_not_come_can_be_asked_for_again(open_on, name):
 
 WRONG = {
     "zh-CN": "当前密码不对。请检查一遍，并留意大写锁定键。",
-    "en-GB": "That is not your password now. Check it, and whether Caps Lock is on.",
+    "en-GB": "That is not your current password. Check it, and make sure Caps Lock is off.",
 }
 
 
@@ -325,7 +325,7 @@ def test_who_is_signed_out_elsewhere_is_told_so_and_can_go_on(open_on, name):
     page.context.clear_cookies()
     page.fill("#new-token [name=name]", "script")
     page.press("#new-token [name=name]", "Enter")
-    expect(page.locator("#tokens-problem")).to_contain_text("You are not signed in any more. Sign")
+    expect(page.locator("#tokens-problem")).to_contain_text("You are no longer signed in. Sign")
     page.context.add_cookies(cookies)
     page.press("#new-token [name=name]", "Enter")
     expect(page.locator("#tokens .row-name")).to_have_text("script")
@@ -338,7 +338,7 @@ def test_who_is_signed_out_elsewhere_is_told_so_and_can_go_on(open_on, name):
     page.route("**/api/llm/chat", lambda route: route.fulfill(status=401, json=UNAUTHORIZED))
     page.locator("#users").fill("2")
     page.click("#run")
-    expect(page.locator(".trouble-title")).to_have_text("You are not signed in any more")
+    expect(page.locator(".trouble-title")).to_have_text("You are no longer signed in")
     link = page.locator(".trouble [data-do=sign-in]")
     expect(link).to_have_attribute("href", "/login?next=/playground")
     expect(link).to_have_attribute("target", "_blank")

@@ -144,7 +144,7 @@ def test_every_page_is_reached_by_keyboard(open_on: OpenOn) -> None:
         reached.append(
             page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
         )
-    names = ["Skip to the content", "xwe", "Chat", "Characters"]
+    names = ["Skip to content", "xwe", "Chat", "Characters"]
     names += ["Playground", "Tools lab", "System"]
     names += ["Sign in", "中文", "theme"]
     assert reached[: len(names)] == names

@@ -90,7 +90,7 @@ def test_an_error_is_shown_with_its_cause_and_a_retry(page: Page, model: MockSer
     model.script(Behaviour(fault="status", status=401))
     page.locator("#users").fill("2")
     page.click("#run")
-    expect(page.locator(".trouble-title")).to_have_text("The model's provider refused the key")
+    expect(page.locator(".trouble-title")).to_have_text("The model provider rejected the key")
     page.click(".trouble [data-do=retry]")
     # "2 users" is said while they are measured, too.
     expect(page.locator("#verdict")).to_have_attribute("data-state", "measured")

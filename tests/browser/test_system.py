@@ -38,7 +38,7 @@ def test_calls_become_figures(
         expect(tile(page, name)).to_contain_text("s")
         expect(tile(page, name)).not_to_have_text("–")
     expect(tile(page, "failures")).to_have_text("1")
-    expect(page.locator(".cause-name")).to_have_text("The model's provider refused the key")
+    expect(page.locator(".cause-name")).to_have_text("The model provider rejected the key")
     expect(page.locator(".cause-code")).to_have_text("provider_auth")
     expect(page.locator(".worker-pid")).to_contain_text("Process")
     expect(page.locator(".plot svg")).to_have_count(CHARTS)

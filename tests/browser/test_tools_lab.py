@@ -114,7 +114,7 @@ def test_before_the_first_run_the_page_says_what_it_is_and_has_one_button(page: 
     expect(page.locator("[name=message]")).to_have_value(
         "What is the weather like in Beijing today, and what food is good there?"
     )
-    expect(page.locator("label.tool").first).to_contain_text("weather reads only")
+    expect(page.locator("label.tool").first).to_contain_text("weather read-only")
     expect(page.locator("label.tool").first).to_contain_text("Today's weather in a city.")
 
 
@@ -156,12 +156,12 @@ def test_a_preemption_is_marked_in_the_text_and_on_the_timeline(
     shown = bridge.locator(".prose").inner_text()
     assert sized_text(2 * BRIDGE_TOKENS).startswith(shown.strip())
     expect(bridge.locator(".said-cut")).to_be_visible()
-    expect(bridge.locator(".said-cut")).to_contain_text(f"Cut here, after {len(shown)} characters")
+    expect(bridge.locator(".said-cut")).to_contain_text(f"Cut off after {len(shown)} characters")
     expect(run.locator(".cut-line")).to_have_count(1)
     expect(run.locator(".cut-label")).to_have_text("cut")
     summary = run.locator(".timeline svg").get_attribute("aria-label")
     assert "While waiting: " in summary
-    assert "Cut at " in summary
+    assert "Cut off at " in summary
     names = ["Model, first turn", "While waiting", "Tool: weather", "Tool: food", "Answer"]
     expect(run.locator(".lane-name")).to_have_text(names)
 
@@ -206,7 +206,7 @@ def test_a_tool_that_tells_of_its_progress_has_a_bar(page: Page) -> None:
     progress = {"callId": "c", "fraction": 0.4, "message": "reading"}
     hold(page, {"type": "data-tool-progress", "data": progress})
     run = run_one(page, "sync")
-    bar = run.get_by_role("progressbar", name="Progress of the tool")
+    bar = run.get_by_role("progressbar", name="Tool progress")
     expect(bar).to_have_js_property("value", 0.4)
     expect(run.locator(".call-message")).to_have_text("40 % · reading")
     expect(run.locator(".call-state")).to_have_text("running")
@@ -249,7 +249,7 @@ def test_an_error_stands_beside_the_run_and_can_be_tried_again(
     model.script(Behaviour(fault="status", status=401))
     run = run_one(page, "preemptive")
     ends(run, "failed")
-    expect(run.locator(".trouble-title")).to_have_text("The model's provider refused the key")
+    expect(run.locator(".trouble-title")).to_have_text("The model provider rejected the key")
     run.locator(".trouble [data-do=retry]").click()
     ends(run)
     expect(page.locator(".run")).to_have_count(1)

@@ -143,7 +143,7 @@ BROWSER = {"Accept": "text/html", "Accept-Language": "en"}
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
-        (errors.DatabaseUnavailableError(), 503, "This page cannot be shown now"),
+        (errors.DatabaseUnavailableError(), 503, "This page is unavailable right now"),
         (ZeroDivisionError("canary-7f3a"), 500, "Something went wrong"),
     ],
     ids=lambda value: type(value).__name__,

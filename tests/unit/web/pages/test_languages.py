@@ -56,6 +56,7 @@ def test_the_same_fields_are_filled_in_everywhere() -> None:
 
 def test_the_chinese_texts_are_chinese() -> None:
     same = [name for name, text in TEXTS["zh"].items() if text == TEXTS["en"][name]]
+    same = [name for name in same if TEXTS["zh"][name] != "{value}%"]  # written alike in both
     names_of_things = {".demo.deepseek"} | {f".chat.example[{i}].icon" for i in range(3)}
     assert set(same) <= names_of_things
 
