@@ -94,7 +94,7 @@ def test_an_error_is_shown_with_its_cause_and_a_retry(page: Page, model: MockSer
     page.click(".trouble [data-do=retry]")
     # "2 users" is said while they are measured, too.
     expect(page.locator("#verdict")).to_have_attribute("data-state", "measured")
-    expect(page.locator("#verdict")).to_contain_text("2 users had their answers")
+    expect(page.locator("#verdict")).to_contain_text("2 users got their answers")
     expect(page.locator(".trouble")).to_have_count(0)
 
 

@@ -208,7 +208,7 @@ def test_a_tool_that_tells_of_its_progress_has_a_bar(page: Page) -> None:
     run = run_one(page, "sync")
     bar = run.get_by_role("progressbar", name="Tool progress")
     expect(bar).to_have_js_property("value", 0.4)
-    expect(run.locator(".call-message")).to_have_text("40 % · reading")
+    expect(run.locator(".call-message")).to_have_text("40% · reading")
     expect(run.locator(".call-state")).to_have_text("running")
 
 
