@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from xwe.observability.blackboard import PREFIX, SHARED_MEMORY, Blackboard
 from xwe.observability.totals import CALLS
+from xwe.observability.worker_snapshots import PREFIX, SHARED_MEMORY, SnapshotDirectory
 
 OK = 'outcome="ok"'
 PATIENCE_S = 60.0
-PLACE = SHARED_MEMORY if SHARED_MEMORY.exists() else Path(tempfile.gettempdir())
+PARENT = SHARED_MEMORY if SHARED_MEMORY.exists() else Path(tempfile.gettempdir())
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +47,12 @@ def counted(server):
     )
 
 
-def left_for_others(server):
-    """The calls that the workers have written down, whoever made them."""
-    (directory,) = PLACE.glob(f"{PREFIX}{server.process.pid}-*")
+def in_snapshots(server):
+    """The calls in the snapshots that the workers have written."""
+    (directory,) = PARENT.glob(f"{PREFIX}{server.process.pid}-*")
     return sum(
         value
-        for worker in Blackboard(directory).read()[0]
+        for worker in SnapshotDirectory(directory).read()[0]
         for series, value in worker.totals.counters.items()
         if series[0] == CALLS
     )
@@ -72,16 +72,16 @@ def test_every_worker_answers_for_all_and_a_dead_one_still_counts(server):
     for _ in range(10):
         ask(server)
     until(lambda: counted(server) == 10, "all calls are counted")
-    # What the worker that is killed has not left for the others is lost with it.
-    until(lambda: left_for_others(server) == 10, "all calls are left for the others")
-    # Whoever answers: a second later there is nobody who knows less.
-    until(lambda: [counted(server) for _ in range(20)] == [10] * 20, "everybody agrees")
+    # A killed worker takes with it what its last snapshot does not hold.
+    until(lambda: in_snapshots(server) == 10, "all calls are in the snapshots")
+    # Whichever worker answers: each has read the latest snapshots.
+    until(lambda: [counted(server) for _ in range(20)] == [10] * 20, "all workers agree")
     assert all(worker["uptime_s"] > 0 for worker in both.values())
 
     os.kill(min(both), signal.SIGKILL)
     replaced = until(
         lambda: len(found := workers(server)) == 2 and min(both) not in found and list(found),
-        "another in its place",
+        "a new worker in its place",
     )
     assert max(both) in replaced
     until(lambda: [counted(server) for _ in range(6)] == [10] * 6, "nothing was lost")
@@ -101,6 +101,6 @@ def test_nothing_is_left_behind_by_a_server_that_ends(serve):
     server = serve()
     ask(server)
     own = f"{PREFIX}{server.process.pid}-*"
-    assert len(list(PLACE.glob(own))) == 1
+    assert len(list(PARENT.glob(own))) == 1
     assert server.stop() == 0
-    assert list(PLACE.glob(own)) == []
+    assert list(PARENT.glob(own)) == []

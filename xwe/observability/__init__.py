@@ -1,4 +1,4 @@
-"""What the process tells about itself: figures, log lines and spans.
+"""What the process reports about itself: figures, log lines and spans.
 
 ::
 

@@ -14,26 +14,26 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from xwe.observability.figures import WorkerFigures
 from xwe.observability.totals import METRICS, Totals
+from xwe.observability.worker_snapshots import WorkerSnapshot
 
-# Gauges, one for each worker: what of its vitals, and what that means.
+# Gauges, one per worker: the field of its vitals, the metric and its help.
 _GAUGES = {
-    "in_flight": ("xwe_llm_in_flight", "Model calls that run now."),
-    "waiting": ("xwe_llm_waiting", "Model calls that wait for a place now."),
-    "retries_left": ("xwe_llm_retry_quota", "Retries that the quota allows now."),
-    "loop_lag_s": ("xwe_loop_lag_seconds", "How late the event loop was at the last look."),
-    "threads_busy": ("xwe_worker_threads_busy", "Requests that hold a thread now."),
-    "busy_share": ("xwe_worker_busy_share", "Share of the time on a processor, of late."),
+    "in_flight": ("xwe_llm_in_flight", "Model calls running now."),
+    "waiting": ("xwe_llm_waiting", "Model calls waiting for a slot now."),
+    "retries_left": ("xwe_llm_retry_quota", "Retries left in the quota now."),
+    "loop_lag_s": ("xwe_loop_lag_seconds", "How late the event loop was at the last check."),
+    "threads_busy": ("xwe_worker_threads_busy", "Requests holding a thread now."),
+    "busy_share": ("xwe_worker_busy_share", "Share of the last second or so spent on a processor."),
 }
 _POOL_GAUGES = {
     "threads": ("xwe_pool_threads", "Threads of the pool."),
-    "running": ("xwe_pool_running", "Tasks of the pool that run now."),
-    "waiting": ("xwe_pool_waiting", "Tasks that wait for a thread of the pool now."),
+    "running": ("xwe_pool_running", "Tasks running in the pool now."),
+    "waiting": ("xwe_pool_waiting", "Tasks waiting for a thread of the pool now."),
 }
 _WORKER_COUNTERS = {
     "cpu_s": ("xwe_worker_cpu_seconds", "Processor time of a worker."),
-    "refused": ("xwe_llm_refused", "Model calls that found no place."),
+    "refused": ("xwe_llm_refused", "Model calls refused because every slot was taken."),
 }
 _BREAKER_STATES = ("closed", "open", "half_open")
 _BY_WORKER = ("pid",)
@@ -47,25 +47,21 @@ class Exposition(NamedTuple):
 
 
 class _Figures(Collector):
-    def __init__(self, workers: Sequence[WorkerFigures], departed: Totals) -> None:
-        self._workers, self._departed = workers, departed
+    def __init__(self, workers: Sequence[WorkerSnapshot], exited: Totals) -> None:
+        self._workers, self._exited = workers, exited
 
     def collect(self) -> Iterator[Metric]:
         totals = Totals()
-        for part in (self._departed, *(worker.totals for worker in self._workers)):
+        for part in (self._exited, *(worker.totals for worker in self._workers)):
             totals.merge(part)
         yield from _totals(totals)
         yield from _vitals(self._workers)
 
 
-def expose(
-    workers: Sequence[WorkerFigures],
-    departed: Totals,
-    accept: str,
-) -> Exposition:
-    """The figures for a scrape whose Accept header is given."""
+def expose(workers: Sequence[WorkerSnapshot], exited: Totals, accept: str) -> Exposition:
+    """The reply to a scrape with the Accept header `accept`."""
     registry = CollectorRegistry()
-    registry.register(_Figures(workers, departed))
+    registry.register(_Figures(workers, exited))
     encode, content_type = choose_encoder(accept)
     return Exposition(encode(registry), content_type)
 
@@ -88,7 +84,7 @@ def _totals(totals: Totals) -> Iterator[Metric]:
             yield counter
 
 
-def _vitals(workers: Iterable[WorkerFigures]) -> Iterator[Metric]:
+def _vitals(workers: Iterable[WorkerSnapshot]) -> Iterator[Metric]:
     rows = [(str(worker.pid), worker.vitals.as_row()) for worker in workers]
     for field, (name, text) in _GAUGES.items():
         yield _gauge(name, text, [(pid, row[field]) for pid, row in rows])
@@ -100,7 +96,7 @@ def _vitals(workers: Iterable[WorkerFigures]) -> Iterator[Metric]:
             counter.add_metric([pid], row[field])
         yield counter
     breaker = GaugeMetricFamily(
-        "xwe_llm_breaker", "1 for the state that the breaker is in.", labels=(*_BY_WORKER, "state")
+        "xwe_llm_breaker", "1 for the current state of the breaker.", labels=(*_BY_WORKER, "state")
     )
     for pid, row in rows:
         for state in _BREAKER_STATES:

@@ -1,5 +1,10 @@
-"""The last minutes in steps of a few seconds, so that a page that opens has a past to show."""
+"""The last minutes in steps of a few seconds, so that a newly opened page has a past to show.
 
+Durations are counted in cells, each 5 % wider than the one before. The counts add up over time and
+processes, and a percentile taken from them is off by 2.5 % at most, whatever its size.
+"""
+
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -7,11 +12,39 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from xwe.core.nlp.observation import CallRecord
-from xwe.observability.percentiles import DurationCounts, add_counts, cell_of
 from xwe.observability.vitals import Vitals
 
 STEP_S = 5
 STEPS = 60
+
+CELL_RATIO = 1.05
+SHORTEST_S = 0.0001
+
+_PER_LOG = 1 / math.log(CELL_RATIO)
+
+DurationCounts = dict[int, int]
+"""How many durations fell into each cell; empty cells are left out."""
+
+
+def cell_of(duration_s: float) -> int:
+    """The cell of a duration in seconds."""
+    return round(math.log(max(duration_s, SHORTEST_S)) * _PER_LOG)
+
+
+def add_counts(into: DurationCounts, more: Mapping[int, int]) -> None:
+    """Add the counts of another time or process."""
+    for cell, count in more.items():
+        into[cell] = into.get(cell, 0) + count
+
+
+def percentile_s(counts: Mapping[int, int], share: float) -> float | None:
+    """The duration in seconds that `share` (0 to 1) of all stay within; None without any."""
+    rank = math.ceil(share * sum(counts.values()))
+    for cell in sorted(counts):
+        rank -= counts[cell]
+        if rank <= 0:
+            return float(f"{CELL_RATIO**cell:.3g}")
+    return None
 
 
 @dataclass(slots=True)
@@ -20,19 +53,19 @@ class Step:
 
     Attributes:
         at: its start, in seconds since the epoch; a multiple of STEP_S, so that the steps of
-            several processes are the same.
+            several processes line up.
         requests: HTTP requests answered.
         calls: model calls that ended.
-        cached: those of them that another call's answer was good for.
-        failures: how many failed, by the error's code.
-        first_token: durations until a stream's first piece.
+        cached: calls answered with another call's answer.
+        failures: failed calls by error code.
+        first_token: times to a stream's first piece.
         total: durations of calls that reached the provider.
-        in_flight: the most calls that were seen to run at once.
-        waiting: the most that were seen to wait for a place.
-        threads_busy: the most requests that were seen to hold a thread.
-        loop_lag_s: the most that the loop was late.
+        in_flight: the most calls seen running at once.
+        waiting: the most calls seen waiting for a slot.
+        threads_busy: the most requests seen holding a thread.
+        loop_lag_s: the event loop's highest lag.
         cpu_s: processor time of the process.
-        watched_s: how much of the step `cpu_s` is about.
+        watched_s: how much of the step `cpu_s` covers.
     """
 
     at: int
@@ -60,7 +93,7 @@ class Step:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def note_vitals(self, vitals: Vitals, cpu_s: float, watched_s: float) -> None:
-        """Remember the most that was seen, and the processor time since the last look."""
+        """Update the maxima, and add the processor time since the last check."""
         self.in_flight = max(self.in_flight, vitals.in_flight)
         self.waiting = max(self.waiting, vitals.waiting)
         self.threads_busy = max(self.threads_busy, vitals.threads_busy)
@@ -69,7 +102,7 @@ class Step:
         self.watched_s += watched_s
 
     def as_row(self) -> dict[str, Any]:
-        """The step as JSON has it; `from_row` reads it."""
+        """The step for JSON; `from_row` reads it."""
         row = {each.name: getattr(self, each.name) for each in fields(self)}
         for name in _MAPPINGS:
             row[name] = dict(row[name])
@@ -102,16 +135,16 @@ class History:
         self._steps: deque[Step] = deque(maxlen=STEPS)
 
     def now(self) -> Step:
-        """The step that is under way."""
+        """The current step."""
         steps = self._steps
         at = int(self._clock()) // STEP_S * STEP_S
-        # A clock that is set back goes on with the newest step.
+        # When the clock is set back, the newest step goes on.
         if not steps or steps[-1].at < at:
             steps.append(Step(at))
         return steps[-1]
 
     def record_call(self, record: CallRecord) -> None:
-        """Note one model call."""
+        """Count one model call."""
         step, timings = self.now(), record.timings
         step.calls += 1
         if record.outcome not in {"ok", "cancelled"}:
@@ -126,6 +159,6 @@ class History:
             step.first_token[cell] = step.first_token.get(cell, 0) + 1
 
     def as_rows(self) -> list[dict[str, Any]]:
-        """The steps that are not too old, oldest first; see `Step.as_row`."""
+        """The steps of the last minutes, oldest first; see `Step.as_row`."""
         oldest = self.now().at - (STEPS - 1) * STEP_S
         return [step.as_row() for step in self._steps if step.at >= oldest]

@@ -1,4 +1,4 @@
-"""The one observer: told of every model call and every request, asked for the figures."""
+"""The one observer: every model call and request is reported to it, and it has the figures."""
 
 import logging
 import os
@@ -8,17 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xwe.core.nlp.observation import CallRecord, log_failure
-from xwe.observability.blackboard import Blackboard
-from xwe.observability.figures import WorkerFigures
 from xwe.observability.history import History, Step
 from xwe.observability.spans import Spans
 from xwe.observability.totals import Totals
 from xwe.observability.vitals import BusyMeter, Vitals, read_vitals
+from xwe.observability.worker_snapshots import SnapshotDirectory, WorkerSnapshot
 
 log = logging.getLogger("xwe.observation")
 
-LOOK_EVERY_S = 1.0
-# Two looks within this time would measure a busy share of next to nothing.
+CHECK_EVERY_S = 1.0
+# Two checks closer together than this would have nothing to measure a busy share of.
 FRESH_FOR_S = 0.2
 JOIN_WITHIN_S = 2.0
 
@@ -28,10 +27,10 @@ ClientStats = Callable[[], Mapping[str, Any]]
 class Observation:
     """Counts calls and requests of this process, and reads its vitals.
 
-    Nothing runs until `start`; without it the vitals are read when somebody asks. Thread-safe.
+    Nothing runs until `start`; until then the vitals are read on demand. Thread-safe.
 
     Args:
-        spans: where calls become spans; None where no tracing is wanted.
+        spans: turns calls into spans; None without tracing.
         clock: seconds since the epoch.
     """
 
@@ -46,11 +45,11 @@ class Observation:
         self._threads_busy = 0
         self._client_stats: ClientStats | None = None
         self._meter = BusyMeter()
-        self._looking = threading.Lock()
+        self._checking = threading.Lock()
         self._vitals: Vitals | None = None
-        self._looked_at = 0.0
+        self._checked_at = 0.0
         self._started_at = clock()
-        self._blackboard: Blackboard | None = None
+        self._directory: SnapshotDirectory | None = None
         self._is_reporting = True
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -58,7 +57,7 @@ class Observation:
     # --- what happens ---
 
     def observe_call(self, record: CallRecord) -> None:
-        """The observer of model calls; one that failed is also logged."""
+        """Count one model call; a failed one is also logged."""
         with self._guard:
             self._totals.record_call(record)
             self._history.record_call(record)
@@ -67,17 +66,17 @@ class Observation:
             self._spans.note(record)
 
     def request_began(self) -> None:
-        """A request holds a thread from now on."""
+        """A request has taken a thread."""
         with self._guard:
             self._threads_busy += 1
 
     def request_ended(self) -> None:
-        """The request's thread is free again."""
+        """A request has freed its thread."""
         with self._guard:
             self._threads_busy -= 1
 
     def observe_request(self, route: str, method: str, status: str, duration_s: float) -> None:
-        """A request is being answered; see `Totals.record_request`."""
+        """Count one HTTP request; see `Totals.record_request`."""
         with self._guard:
             self._totals.record_request(route, method, status, duration_s)
             self._history.now().requests += 1
@@ -85,18 +84,18 @@ class Observation:
     # --- what is asked ---
 
     def watch(self, client_stats: ClientStats) -> None:
-        """Read the vitals of model calls from here: `LLMClient.stats`."""
+        """Read the vitals of model calls from `client_stats`, which is `LLMClient.stats`."""
         self._client_stats = client_stats
 
-    def figures(self) -> WorkerFigures:
-        """This worker's figures, as they are now."""
-        vitals = self._look()
+    def snapshot(self) -> WorkerSnapshot:
+        """This worker's figures as of now."""
+        vitals = self._check()
         pid = os.getpid()
         with self._guard:
             totals = Totals()
             totals.merge(self._totals)
             rows = self._history.as_rows()
-        return WorkerFigures(
+        return WorkerSnapshot(
             name=f"{pid}-{int(self._started_at * 1e6)}",
             pid=pid,
             started_at=self._started_at,
@@ -105,30 +104,30 @@ class Observation:
             steps=tuple(Step.from_row(row) for row in rows),
         )
 
-    def all_figures(self) -> tuple[list[WorkerFigures], Totals]:
-        """The figures of all workers by pid, and the totals of those that have departed.
+    def all_workers(self) -> tuple[list[WorkerSnapshot], Totals]:
+        """A snapshot of every worker, by pid, and the totals of the workers that have exited.
 
-        The other workers' are up to LOOK_EVERY_S old.
+        Those of the other workers are up to CHECK_EVERY_S old.
         """
-        own = self.figures()
-        if self._blackboard is None:
+        own = self.snapshot()
+        if self._directory is None:
             return [own], Totals()
-        others, departed = self._blackboard.read()
+        others, exited = self._directory.read()
         workers = [own, *(other for other in others if other.name != own.name)]
-        return sorted(workers, key=lambda worker: worker.pid), departed
+        return sorted(workers, key=lambda worker: worker.pid), exited
 
-    def _look(self) -> Vitals:
-        """The vitals, read anew unless that has just been done."""
-        with self._looking:
+    def _check(self) -> Vitals:
+        """The vitals, read again unless they were read a moment ago."""
+        with self._checking:
             now = time.monotonic()
-            if self._vitals is None or now - self._looked_at >= FRESH_FOR_S:
-                self._looked_at = now
+            if self._vitals is None or now - self._checked_at >= FRESH_FOR_S:
+                self._checked_at = now
                 self._vitals = self._read_vitals()
             return self._vitals
 
     def _read_vitals(self) -> Vitals:
         if self._client_stats is None:
-            raise RuntimeError("watch() comes first: there is no client to read from")
+            raise RuntimeError("Call watch() first: there is no client to read from")
         cpu_s, watched_s = self._meter.read()
         vitals = read_vitals(
             self._client_stats(),
@@ -141,16 +140,14 @@ class Observation:
 
     # --- its life ---
 
-    def start(self, blackboard: Blackboard | None = None) -> None:
-        """Look at the vitals once a second from now on, and leave the figures on `blackboard`."""
-        self._blackboard = blackboard
-        self._thread = threading.Thread(
-            target=self._keep_looking, name="xwe-observation", daemon=True
-        )
+    def start(self, directory: SnapshotDirectory | None = None) -> None:
+        """Check the vitals once a second from now on, and write snapshots to `directory`."""
+        self._directory = directory
+        self._thread = threading.Thread(target=self._run, name="xwe-observation", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop looking; the last figures are left behind. Idempotent."""
+        """Stop, after a last snapshot. Idempotent."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(JOIN_WITHIN_S)
@@ -158,21 +155,21 @@ class Observation:
         elif self._spans is not None:
             self._spans.send()
 
-    def _keep_looking(self) -> None:
-        while not self._stopping.wait(LOOK_EVERY_S):
+    def _run(self) -> None:
+        while not self._stopping.wait(CHECK_EVERY_S):
             self._report()
         self._report()
 
     def _report(self) -> None:
         try:
-            if self._blackboard is None:
-                self._look()
+            if self._directory is None:
+                self._check()
             else:
-                self._blackboard.leave(self.figures())
+                self._directory.write(self.snapshot())
             if self._spans is not None:
                 self._spans.send()
             self._is_reporting = True
         except Exception:
             if self._is_reporting:  # once, not once a second
-                log.exception("The figures are not kept up to date any more")
+                log.exception("The figures are no longer kept up to date")
             self._is_reporting = False

@@ -1,28 +1,34 @@
-"""The figures as the system page draws them."""
+"""The figures for the system page: all workers added up, and their last minutes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xwe.observability.figures import WorkerFigures
-from xwe.observability.history import STEP_S, STEPS, Step
-from xwe.observability.percentiles import DurationCounts, add_counts, percentile_s
+from xwe.observability.history import (
+    STEP_S,
+    STEPS,
+    DurationCounts,
+    Step,
+    add_counts,
+    percentile_s,
+)
+from xwe.observability.worker_snapshots import WorkerSnapshot
 
 MEDIAN, P95 = 0.5, 0.95
 WINDOW_S = STEP_S * STEPS
 
-# From best to worst; the worst that a worker is in stands for all.
+# From best to worst. The worst state of any worker is shown for all of them.
 _BREAKER_STATES = ("closed", "half_open", "open")
 
 
 def status_of(
-    workers: Sequence[WorkerFigures], limits: Mapping[str, Any], now: float
+    workers: Sequence[WorkerSnapshot], limits: Mapping[str, Any], now: float
 ) -> dict[str, Any]:
-    """What `GET /api/llm/status` answers; durations in seconds, times since the epoch.
+    """The reply to `GET /api/llm/status`; durations in seconds, times since the epoch.
 
     Args:
-        workers: the figures of all workers.
-        limits: what each worker may take on, shown as it is.
+        workers: one snapshot per worker.
+        limits: the limits of each worker, passed through unchanged.
         now: the time.
     """
     newest = int(now) // STEP_S * STEP_S
@@ -42,13 +48,13 @@ def status_of(
     }
 
 
-def _span_s(workers: Sequence[WorkerFigures], now: float) -> float:
-    """How long of the window has been lived through, so that rates are right from the start."""
+def _span_s(workers: Sequence[WorkerSnapshot], now: float) -> float:
+    """How much of the window the server has been up, so that rates are right from the start."""
     oldest = min(worker.started_at for worker in workers)
     return min(max(now - oldest, 1.0), WINDOW_S - STEP_S + now % STEP_S)
 
 
-def _now(workers: Sequence[WorkerFigures]) -> dict[str, Any]:
+def _now(workers: Sequence[WorkerSnapshot]) -> dict[str, Any]:
     vitals = [worker.vitals for worker in workers]
     pools = Counter[str]()
     for each in vitals:
@@ -99,7 +105,7 @@ def _percentiles(counts: DurationCounts) -> dict[str, float | int | None]:
 
 
 def _history(steps: Sequence[Step], now: float) -> dict[str, Any]:
-    """A column for each figure, one value a step; None where nothing was measured."""
+    """One column per figure, one value per step; None where nothing was measured."""
     lengths_s = [min(STEP_S, max(now - step.at, 1.0)) for step in steps]
     timed = list(zip(steps, lengths_s, strict=True))
     return {
@@ -124,8 +130,8 @@ def _share(step: Step) -> float | None:
     return step.cpu_s / step.watched_s if step.watched_s else None
 
 
-def _worker(worker: WorkerFigures, now: float) -> dict[str, Any]:
-    """One worker now, and how busy it has been."""
+def _worker(worker: WorkerSnapshot, now: float) -> dict[str, Any]:
+    """One worker: now, and its share of processor time in each step."""
     busy = [{"at": step.at, "busy_share": _share(step)} for step in worker.steps]
     return {
         "pid": worker.pid,

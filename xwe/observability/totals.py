@@ -1,9 +1,9 @@
-"""What has happened since the start: counters and histograms, in plain numbers.
+"""Counters and histograms since the start, as plain numbers.
 
-They are kept as plain numbers rather than in a metrics library's objects because a model call
-must not pay for its own observation: recording one takes 2.4 us of processor time here, 4.5 us in
-prometheus_client's registry, and 11.5 us where that shares its figures between processes. And
-plain numbers add up over processes.
+Plain numbers rather than a metrics library's objects, because observing a model call must cost
+next to nothing: recording one takes 2.4 us of processor time here, 4.5 us in prometheus_client's
+registry, and 11.5 us when that registry is shared between processes. Plain numbers also add up
+over processes.
 """
 
 from bisect import bisect_left
@@ -20,7 +20,7 @@ CALL_BOUNDS_S = (
 )
 REQUEST_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
-# A name that a client chose must not be able to fill the memory, here or in Prometheus.
+# Clients choose model names. They must not be able to fill the memory, here or in Prometheus.
 MOST_MODELS = 50
 OTHER = "(other)"
 
@@ -51,14 +51,14 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         CALLS: Metric("Model calls by outcome: ok, failed or cancelled.", (*_CALL, "outcome")),
         FAILURES: Metric("Model calls that failed, by the error's code.", (*_CALL, "cause")),
-        RETRIES: Metric("Attempts after a call's first one.", _CALL),
-        CACHE_HITS: Metric("Calls that another call's answer was good for.", _CALL),
+        RETRIES: Metric("Attempts after the first of a call.", _CALL),
+        CACHE_HITS: Metric("Calls answered with another call's answer.", _CALL),
         TOKENS: Metric(
-            "Tokens by direction, input or output, where the provider said.",
+            "Tokens by direction, input or output, where the provider reports them.",
             ("provider", "model", "direction"),
         ),
         CALL_DURATION: Metric(
-            "Time of a call that reached the provider, waiting and retries included.",
+            "Time of a call that reached the provider, including waiting and retries.",
             _CALL,
             CALL_BOUNDS_S,
         ),
@@ -66,7 +66,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             "Time from a streamed call to its first piece.", ("provider", "model"), CALL_BOUNDS_S
         ),
         QUEUE_TIME: Metric(
-            "Time that a call waited for a place and for the rate limit.",
+            "Time a call waited for a slot and for the rate limit.",
             ("provider", "model"),
             CALL_BOUNDS_S,
         ),
@@ -84,7 +84,7 @@ Series = tuple[str, ...]
 class Totals:
     """Counters and histograms since the start. Not thread-safe: its owner holds a lock.
 
-    A histogram is a list: how many fell into each bucket, and last the sum of the values.
+    A histogram is a list: the count of each bucket, then the sum of the values.
     """
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Totals:
         else:
             self._add((CALLS, provider, model, kind, "failed"), 1)
             self._add((FAILURES, provider, model, kind, outcome), 1)
-        if timings.attempts:  # one that was refused here says nothing of the provider's speed
+        if timings.attempts:  # a call refused here says nothing about the provider's speed
             self._observe((CALL_DURATION, provider, model, kind), timings.total_s)
             self._observe((QUEUE_TIME, provider, model), timings.queue_s)
             self._add((RETRIES, provider, model, kind), timings.attempts - 1)
@@ -129,7 +129,7 @@ class Totals:
             )
 
     def as_rows(self) -> dict[str, Any]:
-        """The figures as JSON has them; `from_rows` reads them."""
+        """The figures for JSON; `from_rows` reads them."""
         return {
             "counters": list(self.counters.items()),
             "histograms": [(series, list(cells)) for series, cells in self.histograms.items()],

@@ -1,4 +1,4 @@
-"""How one worker is doing at this moment, and where that is read from."""
+"""How one worker is doing right now."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,16 +13,16 @@ class Vitals:
     """A worker at one moment.
 
     Attributes:
-        in_flight: model calls that run, on the loop and in the pool's threads.
-        waiting: model calls that wait for a place.
-        refused: model calls that found no place, since the start.
+        in_flight: model calls running, on the loop and in the pool's threads.
+        waiting: model calls waiting for a slot.
+        refused: model calls refused because every slot was taken, since the start.
         pool: the thread pool, once it is in use: threads, running, waiting, limits.
         breaker: "closed", "open" or "half_open".
-        retries_left: in the quota that stops retry storms.
-        loop_lag_s: how late the event loop was at the last look.
-        threads_busy: requests that hold a thread now.
-        busy_share: share of the last second or so in which the process was on a processor.
-        cpu_s: processor time since the process's start.
+        retries_left: retries left in the quota that stops retry storms.
+        loop_lag_s: how late the event loop was at the last check.
+        threads_busy: requests holding a thread.
+        busy_share: share of the last second or so that the process spent on a processor.
+        cpu_s: processor time since the process started.
     """
 
     in_flight: int
@@ -37,12 +37,12 @@ class Vitals:
     cpu_s: float
 
     def as_row(self) -> dict[str, Any]:
-        """The vitals as JSON has them: `Vitals(**row)` reads them."""
+        """The vitals for JSON; `Vitals(**row)` reads them."""
         return asdict(self)
 
 
 class BusyMeter:
-    """Measures how much of the time the process is on a processor.
+    """Measures how much of the time the process spends on a processor.
 
     Args:
         clock: seconds, monotonic.
@@ -58,7 +58,7 @@ class BusyMeter:
         self._read_at, self._cpu_s = clock(), cpu_clock()
 
     def read(self) -> tuple[float, float]:
-        """Processor seconds and seconds since the reading before."""
+        """Processor seconds and seconds since the previous reading."""
         now, cpu_s = self._clock(), self._cpu_clock()
         spent = cpu_s - self._cpu_s, now - self._read_at
         self._read_at, self._cpu_s = now, cpu_s
@@ -66,12 +66,12 @@ class BusyMeter:
 
 
 def read_vitals(client: Mapping[str, Any], *, threads_busy: int, busy_share: float) -> Vitals:
-    """The vitals of this process; `client` is what `LLMClient.stats()` says."""
-    places, pool = client["admission"] or {}, client["executor"] or {}
+    """The vitals of this process; `client` is the result of `LLMClient.stats()`."""
+    slots, pool = client["admission"] or {}, client["executor"] or {}
     return Vitals(
-        in_flight=places.get("running", 0) + pool.get("running", 0),
-        waiting=places.get("waiting", 0) + pool.get("waiting", 0),
-        refused=places.get("refused", 0) + pool.get("refused", 0),
+        in_flight=slots.get("running", 0) + pool.get("running", 0),
+        waiting=slots.get("waiting", 0) + pool.get("waiting", 0),
+        refused=slots.get("refused", 0) + pool.get("refused", 0),
         pool=pool or None,
         breaker=client["breaker"],
         retries_left=client["retries_left"],

@@ -1,4 +1,4 @@
-"""The observation hears of calls and requests from many threads, and looks at the vitals."""
+"""The observation counts calls and requests from many threads, and checks the vitals."""
 
 import logging
 import os
@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from xwe.observability import totals as t
-from xwe.observability.blackboard import Blackboard
 from xwe.observability.observation import Observation
+from xwe.observability.worker_snapshots import SnapshotDirectory, WorkerSnapshot
 
 
 def test_no_call_is_lost_when_many_threads_report(observation, record):
@@ -26,11 +26,11 @@ def test_no_call_is_lost_when_many_threads_report(observation, record):
     with ThreadPoolExecutor(8) as pool:
         for done in [pool.submit(report) for _ in range(8)]:
             done.result()
-    figures = observation.figures()
-    assert figures.totals.counters[t.CALLS, "provider:1", "m", "whole", "ok"] == 4000
-    assert figures.totals.counters[t.REQUESTS, "/x", "GET", "2xx"] == 4000
-    assert sum(step.calls for step in figures.steps) == 4000
-    assert figures.vitals.threads_busy == 0
+    snapshot = observation.snapshot()
+    assert snapshot.totals.counters[t.CALLS, "provider:1", "m", "whole", "ok"] == 4000
+    assert snapshot.totals.counters[t.REQUESTS, "/x", "GET", "2xx"] == 4000
+    assert sum(step.calls for step in snapshot.steps) == 4000
+    assert snapshot.vitals.threads_busy == 0
 
 
 def test_a_failed_call_is_one_warning_with_its_request(observation, record, caplog):
@@ -52,34 +52,46 @@ def test_vitals_come_from_the_client_and_the_requests(idle_client):
     observation = Observation(clock=lambda: 1_000_002.0)
     observation.watch(lambda: busy)
     observation.request_began()
-    vitals = observation.figures().vitals
+    vitals = observation.snapshot().vitals
     assert (vitals.in_flight, vitals.waiting, vitals.refused) == (7, 7, 7)
     assert (vitals.threads_busy, vitals.breaker) == (1, "open")
-    (step,) = observation.figures().steps
+    (step,) = observation.snapshot().steps
     assert (step.in_flight, step.threads_busy) == (7, 1)
 
 
-def test_figures_are_left_behind_at_the_end(observation, record):
-    blackboard = Blackboard.create(os.getuid(), os.getgid())
-    observation.start(blackboard)
+def test_a_last_snapshot_is_written_at_the_end(observation, record):
+    directory = SnapshotDirectory.create(os.getuid(), os.getgid())
+    observation.start(directory)
     observation.observe_call(record())
     observation.close()
     observation.close()
-    (left,), _ = blackboard.read()
-    blackboard.remove()
+    (left,), _ = directory.read()
+    directory.remove()
     assert left.pid == os.getpid()
     assert sum(step.calls for step in left.steps) == 1
 
 
-def test_a_lost_directory_is_one_line_and_nothing_more(observation, caplog):
-    blackboard = Blackboard.create(os.getuid(), os.getgid())
-    blackboard.remove()
-    observation._blackboard = blackboard
-    observation._report()
-    observation._report()
+class CountedWrites(SnapshotDirectory):
+    """A directory that lets a test wait for attempts to write to it."""
+
+    attempts = threading.Semaphore(0)
+
+    def write(self, snapshot: WorkerSnapshot) -> None:
+        self.attempts.release()
+        super().write(snapshot)
+
+
+def test_a_lost_directory_is_one_line_and_nothing_more(observation, caplog, monkeypatch):
+    monkeypatch.setattr("xwe.observability.observation.CHECK_EVERY_S", 0.001)
+    directory = CountedWrites.create(os.getuid(), os.getgid())
+    directory.remove()
+    observation.start(directory)
+    for _ in range(3):
+        assert directory.attempts.acquire(timeout=60)
+    observation.close()
     assert len(caplog.records) == 1
 
 
 def test_nothing_to_read_from_is_said_clearly():
     with pytest.raises(RuntimeError, match="watch"):
-        Observation().figures()
+        Observation().snapshot()

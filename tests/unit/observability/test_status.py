@@ -13,7 +13,7 @@ NOW = 1_000_004.0
 @pytest.fixture
 def worker(observation):
     """A worker with one step that is under way at NOW, and one before it."""
-    own = observation.figures()
+    own = observation.snapshot()
 
     def make(pid, breaker="closed", started_at=NOW - 3600, **fields):
         step = Step(1_000_000, requests=8, calls=4, cpu_s=1.0, watched_s=4.0, **fields)

@@ -31,8 +31,8 @@ def metrics() -> Response:
         return error_response(HTTPStatus.NOT_FOUND, "not_found", "ENABLE_PROMETHEUS is false.")
     from xwe.observability.exposition import expose  # noqa: PLC0415 - memory that only a scrape needs
 
-    workers, departed = app.services.observation.all_figures()
-    page = expose(workers, departed, request.headers.get("Accept", ""))
+    workers, exited = app.services.observation.all_workers()
+    page = expose(workers, exited, request.headers.get("Accept", ""))
     return Response(page.body, headers=_NO_STORE, content_type=page.content_type)
 
 
@@ -41,7 +41,7 @@ def metrics() -> Response:
 def status() -> Response:
     """How the server is doing, and how it has been for the last minutes."""
     app = current_application()
-    workers, _ = app.services.observation.all_figures()
+    workers, _ = app.services.observation.all_workers()
     return json_response(status_of(workers, _limits(app.settings), time.time()), headers=_NO_STORE)
 
 

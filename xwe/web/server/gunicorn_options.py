@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from xwe.bootstrap import Services
 from xwe.errors import SettingsError, XweError
-from xwe.observability.blackboard import Blackboard
+from xwe.observability.worker_snapshots import SnapshotDirectory
 from xwe.settings import Settings, check_exposure, environment_warnings, load_settings
 from xwe.settings.env_file import read_env_file
 from xwe.settings.providers import UNNAMED_MODEL
@@ -102,7 +102,7 @@ def on_starting(server: Any) -> None:
     """Before anything is bound: say what is odd, make room for descriptors, find the model."""
     settings = load_settings()
     # On the master itself, as below; the workers are given it when they are forked.
-    server.xwe_blackboard = Blackboard.create(server.cfg.uid, server.cfg.gid)
+    server.xwe_snapshots = SnapshotDirectory.create(server.cfg.uid, server.cfg.gid)
     for line in environment_warnings():
         server.log.warning(line)
     _raise_descriptor_limit(server, settings)
@@ -147,14 +147,14 @@ def on_exit(server: Any) -> None:
     model = getattr(server, "xwe_built_in_model", None)
     if model is not None:
         model.stop()
-    blackboard = getattr(server, "xwe_blackboard", None)
-    if blackboard is not None:
-        blackboard.remove()
+    snapshots = getattr(server, "xwe_snapshots", None)
+    if snapshots is not None:
+        snapshots.remove()
 
 
 def post_fork(server: Any, worker: Any) -> None:
     """In a new worker: find it a core, and remember where the workers leave their figures."""
-    worker.xwe_blackboard = server.xwe_blackboard
+    worker.xwe_snapshots = server.xwe_snapshots
     if load_settings().server.keep_core:
         CoreKeeper(worker.age).start()
 
@@ -169,14 +169,14 @@ def post_worker_init(worker: Any) -> None:
     gc.set_threshold(*COLLECT_AFTER)
     services = getattr(worker.wsgi, "services", None)
     if isinstance(services, Services):
-        services.observation.start(worker.xwe_blackboard)
+        services.observation.start(worker.xwe_snapshots)
         services.start()
 
 
 def child_exit(server: Any, worker: Any) -> None:
     """In the master, for a worker that has gone: keep its totals."""
     try:
-        server.xwe_blackboard.bury(worker.pid)
+        server.xwe_snapshots.retire(worker.pid)
     except (OSError, ValueError) as error:  # its figures, not the server, are what is lost
         server.log.warning("The figures of worker %d are lost: %s", worker.pid, error)
 
