@@ -13,7 +13,8 @@ from xwe.core.nlp.llm_client import LLMClient
 from xwe.streams import ui_messages
 from xwe.streams.answer import Outcome
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+# Finds half of a surrogate pair.
+_halves = re.compile("[\ud800-\udfff]").search
 
 
 class DeltaStream(Protocol):
@@ -112,7 +113,8 @@ class ReplyEncoder:
         self._message_id = message_id
         self._reply = reply
         self._after_start = after_start
-        self._open_part: tuple[str, str] | None = None
+        self._kind = ""  # of the open part; "" while none is open
+        self._part_id = ""
         self._parts = 0
         self._pieces: list[str] = []
         self._half = ""
@@ -129,13 +131,17 @@ class ReplyEncoder:
 
     def feed(self, delta: Delta) -> list[bytes]:
         """The events of one piece."""
+        text = delta.text
+        if self._kind == "text" and text and not (delta.extra or self._half or _halves(text)):
+            self._pieces.append(text)  # by far the most frequent, so it takes no further call
+            return [ui_messages.delta("text", self._part_id, text)]
         events: list[bytes] = []
         if delta.extra:
             reasoning = delta.extra.get("reasoning_content")
             if isinstance(reasoning, str) and reasoning:
                 events += self._piece("reasoning", reasoning)
-        if delta.text:
-            events += self._piece("text", delta.text)
+        if text:
+            events += self._piece("text", text)
         return events
 
     def close(self, outcome: Outcome) -> list[bytes]:
@@ -153,38 +159,35 @@ class ReplyEncoder:
 
     def _piece(self, kind: str, text: str) -> list[bytes]:
         events: list[bytes] = []
-        if self._open_part is None or self._open_part[0] != kind:
+        if self._kind != kind:
             events = self._end_part()
             self._parts += 1
-            self._open_part = kind, f"{kind}-{self._parts}"
-            events.append(ui_messages.event(f"{kind}-start", id=self._open_part[1]))
+            self._kind, self._part_id = kind, f"{kind}-{self._parts}"
+            events.append(ui_messages.event(f"{kind}-start", id=self._part_id))
         text = self._whole_characters(text)
         if text:
-            events.append(self._delta(*self._open_part, text))
+            events.append(self._delta(text))
         return events
 
-    def _delta(self, kind: str, part_id: str, text: str) -> bytes:
-        if kind == "text":
+    def _delta(self, text: str) -> bytes:
+        if self._kind == "text":
             self._pieces.append(text)
-        return ui_messages.delta(kind, part_id, text)
+        return ui_messages.delta(self._kind, self._part_id, text)
 
     def _end_part(self) -> list[bytes]:
-        if self._open_part is None:
+        if not self._kind:
             return []
-        kind, part_id = self._open_part
-        self._open_part = None
-        end = ui_messages.event(f"{kind}-end", id=part_id)
-        if self._half:
-            self._half = ""
-            return [self._delta(kind, part_id, "\ufffd"), end]
-        return [end]
+        events = [self._delta("\ufffd")] if self._half else []
+        events.append(ui_messages.event(f"{self._kind}-end", id=self._part_id))
+        self._kind = self._half = ""
+        return events
 
     def _whole_characters(self, text: str) -> str:
         """`text` as UTF-8 can carry it: JSON escapes may cut a character into two pieces.
 
         The first half of a surrogate pair is held back until the next piece brings the other.
         """
-        if not self._half and not _SURROGATE.search(text):
+        if not (self._half or _halves(text)):
             return text
         text, self._half = self._half + text, ""
         if "\ud800" <= text[-1] <= "\udbff":
