@@ -1,9 +1,9 @@
-"""Who may call: whoever is signed in where the server asks for it, never a foreign page.
+"""The access rules: no page of another site, and only signed-in users where a login is required.
 
-Two questions are asked of a request. Is it a page of another site that makes the browser call
-(then its reader has not asked for it)? And where a login is required, does a user call, or a
-program with the server's token? The first is answered from the WSGI environ alone, without Flask;
-who the user is, is asked only where it matters.
+Two checks are made of a request. Does a page of another site make the browser send it, without
+its reader's knowledge? And where a login is required, is the caller a user, or a program with the
+server's token? The first check needs only the WSGI environ. The user is looked up only when the
+answer depends on it.
 """
 
 import hmac
@@ -21,28 +21,28 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a request may not pass, in the shape of the error table."""
+class AccessRefusal:
+    """Why a request is refused: its status, error code and message."""
 
     status: HTTPStatus
     code: str
     message: str
 
 
-FOREIGN_ORIGIN = Refusal(
+FOREIGN_ORIGIN = AccessRefusal(
     HTTPStatus.FORBIDDEN,
     "foreign_origin",
     "The request comes from a page of another site, or has a cookie and does not say where it "
     "comes from. Call from a page of this server, or from a program with `Authorization: Bearer "
     "<token>` (XWE_API_TOKEN, or one made under your account).",
 )
-FOREIGN_HOST = Refusal(
+FOREIGN_HOST = AccessRefusal(
     HTTPStatus.FORBIDDEN,
     "foreign_host",
     "With XWE_ACCESS=open and a real provider the model answers on localhost only. Set "
     "XWE_ACCESS=login and XWE_API_TOKEN to call it under another name.",
 )
-LOGIN_NEEDED = Refusal(
+LOGIN_NEEDED = AccessRefusal(
     HTTPStatus.UNAUTHORIZED,
     "unauthorized",
     "Sign in first; a program sends `Authorization: Bearer` with a token of its user's, or with "
@@ -56,14 +56,14 @@ def _nobody() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """The rules that the settings make.
+    """The rules that follow from the settings.
 
     Attributes:
         login_required: whether the model routes need a login or a token.
-        api_token: the server's own token for programs; None when there is none.
-        local_hosts_only: whether the model routes answer to loopback names alone. A page of
-            another site can point its own name at this machine; it then is of the same origin,
-            but it cannot call itself localhost.
+        api_token: the server's own token for programs; None without one.
+        local_hosts_only: whether the model routes accept only loopback host names. Another site
+            can point its own name at this machine, and its pages are then of the same origin. It
+            cannot call itself localhost.
     """
 
     login_required: bool
@@ -86,18 +86,18 @@ class AccessRules:
         *,
         calls_model: bool,
         is_signed_in: Callable[[], bool] = _nobody,
-    ) -> Refusal | None:
-        """Why the request may not pass, or None when it may.
+    ) -> AccessRefusal | None:
+        """Why the request is refused, or None when it may pass.
 
-        To be asked for unsafe methods and for whatever calls the model.
+        Call this for unsafe methods and for views that call the model.
 
         Args:
             environ: the request.
-            calls_model: whether it spends the model's time.
-            is_signed_in: whether a user calls: by the token where one is shown, else by a cookie.
+            calls_model: whether its view calls the model.
+            is_signed_in: whether the caller is a user, known by a token or else by a cookie.
         """
         token = bearer_token(environ)
-        # No page of another site can make a browser send a token.
+        # Another site's page cannot make a browser send a token.
         if token is not None and (self._is_api_token(token) or is_signed_in()):
             return None
         if not is_same_origin(environ):
@@ -116,17 +116,17 @@ class AccessRules:
 
 
 def bearer_token(environ: WSGIEnvironment) -> str | None:
-    """What the request shows in `Authorization: Bearer`."""
+    """The token in `Authorization: Bearer`; None without one."""
     scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
 def is_same_origin(environ: WSGIEnvironment) -> bool:
-    """Whether one of our own pages, the address bar or a program without a cookie calls.
+    """Whether the request comes from our own pages, the address bar or a program without a cookie.
 
-    A browser always says so itself in Sec-Fetch-Site, on https and localhost. Elsewhere Origin
-    says it, or for a GET the Referer. Nothing at all is a program's call, unless it carries a
-    cookie, which only a browser has been given.
+    On https and localhost, browsers say so in Sec-Fetch-Site. Elsewhere Origin says it, or Referer
+    for a GET. A request with none of them comes from a program, unless it has a cookie: only
+    browsers are given cookies.
     """
     site = environ.get("HTTP_SEC_FETCH_SITE")
     if site is not None:
@@ -138,9 +138,9 @@ def is_same_origin(environ: WSGIEnvironment) -> bool:
 
 
 def _is_own(url: str, environ: WSGIEnvironment) -> bool:
-    """Whether `url` is of the host that the request is for.
+    """Whether `url` has the host that the request was sent to.
 
-    Schemes are not compared: behind a proxy that ends TLS, ours is http and the page's https.
+    Schemes are not compared: behind a proxy that terminates TLS, ours is http and the page's https.
     """
     scheme = url.partition(":")[0]
     default = _DEFAULT_PORTS.get(scheme)

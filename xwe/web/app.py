@@ -20,19 +20,35 @@ from xwe.web.routes import (
     tasks,
     websocket,
 )
+from xwe.web.server.request_id_middleware import RequestIdMiddleware
 from xwe.web.server.request_observation import ObservedRequests
+
+ROUTES = (
+    llm,
+    generations,
+    agent,
+    pages,
+    accounts,
+    characters,
+    chat_pages,
+    chats,
+    health,
+    operations,
+    tasks,
+    websocket,
+)
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> Application:
     """A Flask application, ready to serve.
 
     Args:
-        settings: those of `services` where they are given, else read from the environment.
-        services: what the routes call, and the caller's to close. Unless given, they are built
-            from `settings` and closed when the process ends.
+        settings: by default those of `services`, or else those of the environment.
+        services: what the routes call; the caller closes them. By default they are built from
+            `settings` and closed when the process exits.
 
     Raises:
-        SettingsError: the environment has a value that cannot be used.
+        SettingsError: an environment variable has an unusable value.
     """
     if services is None:
         services = build_services(load_settings() if settings is None else settings)
@@ -40,20 +56,9 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app = Application(services.settings if settings is None else settings, services)
     hooks.init_app(app)
     errors.init_app(app)
-    app.wsgi_app = ObservedRequests(app.wsgi_app, app.services.observation)  # type: ignore[method-assign] # as Flask's documentation has it
-    for blueprint in (
-        *(llm.blueprint, generations.blueprint, agent.blueprint, pages.blueprint),
-        *(
-            accounts.blueprint,
-            characters.blueprint,
-            chat_pages.blueprint,
-            chats.blueprint,
-            health.blueprint,
-            operations.blueprint,
-            tasks.blueprint,
-            websocket.blueprint,
-        ),
-    ):
-        app.register_blueprint(blueprint)
+    identified = RequestIdMiddleware(app.proxies.before(app.wsgi_app))
+    app.wsgi_app = ObservedRequests(identified, app.services.observation)  # type: ignore[method-assign] # as Flask's documentation has it
+    for routes in ROUTES:
+        app.register_blueprint(routes.blueprint)
     app.find_marked_endpoints()
     return app

@@ -4,7 +4,7 @@
 
     {"error": {"code": "saturated", "message": "…", "retryable": true}}
 
-A browser that opens a page gets a small page instead, which asks nothing of what may be broken.
+A browser that opens a page gets a small HTML page instead, which needs nothing that may be broken.
 """
 
 import logging
@@ -48,7 +48,7 @@ STATUS_BY_ERROR: Mapping[type[XweError], HTTPStatus] = MappingProxyType(
         errors.ConflictError: HTTPStatus.CONFLICT,
         errors.UsernameTakenError: HTTPStatus.CONFLICT,
         errors.NameTakenError: HTTPStatus.CONFLICT,
-        # Not 429: to come back later does not help.
+        # Not 429: coming back later does not help.
         errors.CharacterLimitError: HTTPStatus.CONFLICT,
         errors.TokenLimitError: HTTPStatus.CONFLICT,
         errors.StaleVersionError: HTTPStatus.CONFLICT,
@@ -66,7 +66,7 @@ STATUS_BY_ERROR: Mapping[type[XweError], HTTPStatus] = MappingProxyType(
         errors.ProviderStatusError: HTTPStatus.BAD_GATEWAY,
         errors.ProviderRejectedError: HTTPStatus.BAD_GATEWAY,
         errors.ProviderAuthError: HTTPStatus.BAD_GATEWAY,
-        # 429 would mean our own limit towards this user.
+        # 429 would mean a limit of ours on this user.
         errors.ProviderRateLimitedError: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.ProviderBadReplyError: HTTPStatus.BAD_GATEWAY,
         errors.StructuredReplyError: HTTPStatus.BAD_GATEWAY,
@@ -75,13 +75,13 @@ STATUS_BY_ERROR: Mapping[type[XweError], HTTPStatus] = MappingProxyType(
     }
 )
 
-# A 503 always says when to come back; where the cause does not know, soon is a fair guess.
+# A 503 always says when to try again. Where the error does not know, soon is a fair guess.
 DEFAULT_RETRY_AFTER_S = 1.0
 
-# nginx's number for it; the registry has none.
+# nginx's status for it; there is no registered one.
 CLIENT_CLOSED_REQUEST = 499
 
-# Werkzeug's own refusals, named as the rest of the API names its errors.
+# The codes of Werkzeug's own errors.
 _CODE_BY_STATUS: Mapping[int, str] = MappingProxyType(
     {
         HTTPStatus.BAD_REQUEST: "invalid_request",
@@ -100,9 +100,9 @@ def status_of(error: XweError) -> HTTPStatus:
 
 
 def report(error: Exception) -> dict[str, Any]:
-    """What a client is told: `{"code", "message", "retryable"}`.
+    """The error for a client: `{"code", "message", "retryable"}`.
 
-    What went wrong on this side (500) is written to the log, and the client is told where.
+    An internal error (500) is logged. The client gets the request id to find it by.
     """
     if isinstance(error, XweError) and status_of(error) != HTTPStatus.INTERNAL_SERVER_ERROR:
         return _described(error.code, error.message, retryable=error.retryable)
@@ -117,7 +117,7 @@ def _described(code: str, message: str, *, retryable: bool = False) -> dict[str,
 
 
 def error_response(status: int, code: str, message: str) -> Response:
-    """A refusal that no exception stands for."""
+    """An error response without an exception."""
     return json_response({"error": _described(code, message)}, status)
 
 
@@ -131,7 +131,7 @@ def init_app(app: Flask) -> None:
 
 def _on_known(error: XweError) -> Response:
     status = status_of(error)
-    response = _told(status, report(error))
+    response = _error_reply(status, report(error))
     wait_s = error.retry_after_s
     if wait_s is None and status == HTTPStatus.SERVICE_UNAVAILABLE:
         wait_s = DEFAULT_RETRY_AFTER_S
@@ -141,28 +141,28 @@ def _on_known(error: XweError) -> Response:
 
 
 def _on_disconnect(_: ClientDisconnectedError) -> Response:
-    return Response(status=CLIENT_CLOSED_REQUEST)  # for the access log: nobody reads it
+    return Response(status=CLIENT_CLOSED_REQUEST)  # for the access log; nobody receives it
 
 
 def _on_unknown(error: Exception) -> Response:
-    return _told(HTTPStatus.INTERNAL_SERVER_ERROR, report(error))
+    return _error_reply(HTTPStatus.INTERNAL_SERVER_ERROR, report(error))
 
 
 def _on_http(error: HTTPException) -> Response | HTTPException:
     if error.response is not None or error.code is None or error.code < HTTPStatus.BAD_REQUEST:
-        return error  # a redirect, or a response that its author has finished
+        return error  # a redirect, or a response that is complete already
     status = HTTPStatus(error.code)
     code = _CODE_BY_STATUS.get(status, status.phrase.lower().replace(" ", "_"))
-    response = _told(status, _described(code, error.description or status.phrase))
+    response = _error_reply(status, _described(code, error.description or status.phrase))
     for name, value in error.get_headers():
-        if name != "Content-Type":  # Allow, Retry-After: part of what the status says
+        if name != "Content-Type":  # Allow, Retry-After: they belong to the status
             response.headers[name] = value
     return response
 
 
-def _told(status: HTTPStatus, described: Mapping[str, Any]) -> Response:
-    """The error for whoever asked: a page for a browser that opens one, else JSON."""
-    # "*/*" is what programs send; a browser that opens a page names it.
+def _error_reply(status: HTTPStatus, described: Mapping[str, Any]) -> Response:
+    """The error as a page for a browser that opens one, else as JSON."""
+    # Programs send "*/*". A browser that opens a page asks for HTML by name.
     if request.path.startswith("/api/") or "text/html" not in request.headers.get("Accept", ""):
         return json_response({"error": described}, status)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

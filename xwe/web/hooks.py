@@ -1,4 +1,4 @@
-"""What every request has to pass before its view is called."""
+"""The checks that every request passes before its view is called."""
 
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -7,20 +7,18 @@ from flask import Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from xwe.errors import DrainingError
-from xwe.web.access import LOGIN_NEEDED, SAFE_METHODS, Refusal
+from xwe.web.access import LOGIN_NEEDED, SAFE_METHODS, AccessRefusal
 from xwe.web.application import Application
 from xwe.web.errors import error_response
 from xwe.web.identity import current_user, stream_owner
-from xwe.web.server.request_id_middleware import RequestIdMiddleware
 
-# Where another server process will be ready to take over; a restart takes about so long.
+# About as long as a restart takes.
 DRAIN_RETRY_AFTER_S = 5.0
 
 
 def init_app(app: Application) -> None:
-    """Register the access rules, the proxies in front, and the envelope around everything."""
+    """Register the checks."""
     app.before_request(lambda: _refusal(app))
-    app.wsgi_app = RequestIdMiddleware(app.proxies.before(app.wsgi_app))  # type: ignore[method-assign] # as Flask's documentation has it
 
 
 def _refusal(app: Application) -> AnyResponse | None:
@@ -46,15 +44,15 @@ def _is_signed_in() -> bool:
 
 
 def _sign_in_first() -> AnyResponse:
-    # "*/*" is what programs send; a browser that opens a page names it.
+    # Programs send "*/*". A browser that opens a page asks for HTML by name.
     if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
         wanted = urlencode({"next": request.full_path.removesuffix("?")})
         return redirect(f"{url_for('accounts.sign_in_page')}?{wanted}", HTTPStatus.SEE_OTHER)
     return refusal_response(LOGIN_NEEDED)
 
 
-def refusal_response(refusal: Refusal) -> Response:
-    """The refusal as HTTP."""
+def refusal_response(refusal: AccessRefusal) -> Response:
+    """The refusal as an HTTP response."""
     response = error_response(refusal.status, refusal.code, refusal.message)
     if refusal.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="xwe"'

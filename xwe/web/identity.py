@@ -1,8 +1,7 @@
-"""Who calls: by the session cookie that a browser sends, or by the token that a program shows.
+"""Who is calling: known by a browser's session cookie or by a program's token.
 
-The database is asked once a request, and only where somebody needs to know. It blocks: where a
-coroutine needs to know, its view is marked with `login_required`, or asks before it goes to the
-loop.
+The database is queried at most once per request, and only when the answer is needed. The query
+blocks, so a view that is a coroutine is marked with `login_required`, which queries beforehand.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from xwe.web.application import current_application, login_required
 
 __all__ = [
     "COOKIE",
-    "Credentials",
+    "RequestCredentials",
     "body_limit",
     "current_identity",
     "current_user",
@@ -35,8 +34,8 @@ _UNASKED = object()
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a request shows of who sends it, for who wants to ask again when it is long over.
+class RequestCredentials:
+    """The credentials in a request, for checking them again after it has ended.
 
     Attributes:
         token: a program's.
@@ -47,37 +46,37 @@ class Credentials:
     session: str | None = field(repr=False)
 
     @classmethod
-    def shown(cls) -> "Credentials":
+    def shown(cls) -> "RequestCredentials":
         """Those of the current request."""
         return cls(bearer_token(request.environ), request.cookies.get(COOKIE))
 
     def identity(self, accounts: Accounts) -> Identity | None:
-        """Whose they are now; None where they are, or have become, worthless.
+        """Whom they identify now; None if they are invalid, expired or revoked.
 
         Raises:
-            DatabaseUnavailableError: it cannot be told now.
+            DatabaseUnavailableError: the database could not be queried.
         """
         identity = accounts.by_token(self.token) if self.token else None
-        # A page sends the server's own token beside its reader's cookie; that token names nobody.
+        # A page sends the server's own token beside its reader's cookie. That token is nobody's.
         return identity or (accounts.by_session(self.session) if self.session else None)
 
 
 def current_user() -> Account | None:
-    """Who calls; None where nobody is signed in.
+    """The signed-in user; None without one.
 
     Raises:
-        DatabaseUnavailableError: it cannot be told now.
+        DatabaseUnavailableError: the database could not be queried.
     """
     identity = current_identity()
     return None if identity is None else identity.account
 
 
 def require_user() -> Account:
-    """Who calls.
+    """The signed-in user.
 
     Raises:
         UnauthorizedError: nobody is signed in.
-        DatabaseUnavailableError: it cannot be told now.
+        DatabaseUnavailableError: the database could not be queried.
     """
     account = current_user()
     if account is None:
@@ -86,13 +85,13 @@ def require_user() -> Account:
 
 
 def stream_owner() -> str:
-    """Whose answers and notifications are meant: the user's id, or "-" for nobody's."""
+    """The owner of the caller's answers and notifications: the user's id, or "-" without a user."""
     account = current_user()
     return NOBODY if account is None else str(account.id)
 
 
 def body_limit() -> int:
-    """How many bytes of a body are read: of a user who asks the model, less than of others."""
+    """The largest body in bytes; smaller for a user who calls the model."""
     app = current_application()
     largest = app.settings.server.max_body_bytes
     if request.endpoint not in app.model_endpoints or current_user() is None:
@@ -101,18 +100,18 @@ def body_limit() -> int:
 
 
 def current_identity() -> Identity | None:
-    """Who calls, and by which session or token."""
+    """The signed-in user, with the session or token that says so; None without one."""
     identity = g.get("identity", _UNASKED)
     if identity is _UNASKED:
         accounts = current_application().services.accounts
-        identity = g.identity = Credentials.shown().identity(accounts)
+        identity = g.identity = RequestCredentials.shown().identity(accounts)
         if identity is not None:
             user_id.set(str(identity.account.id))  # for the log lines
     return identity  # type: ignore[no-any-return] # g holds anything
 
 
 def sign_in(response: Response, signed_in: SignedIn) -> None:
-    """Have the browser send the session from now on."""
+    """Set the session cookie."""
     response.set_cookie(
         COOKIE,
         signed_in.secret,
@@ -124,10 +123,10 @@ def sign_in(response: Response, signed_in: SignedIn) -> None:
 
 
 def sign_out(response: Response) -> None:
-    """Have the browser forget the session."""
+    """Delete the session cookie."""
     response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=_is_over_tls())
 
 
 def _is_over_tls() -> bool:
-    # A proxy that ends TLS says so; who lies about it locks out no one but their own browser.
+    # A proxy that terminates TLS says so. A client that lies about it locks out only itself.
     return request.is_secure or request.headers.get("X-Forwarded-Proto", "").startswith("https")

@@ -13,7 +13,7 @@ from xwe.settings import load_settings
 from xwe.web import create_app
 from xwe.web.application import Application
 from xwe.web.errors import STATUS_BY_ERROR, status_of
-from xwe.web.identity import Credentials
+from xwe.web.identity import RequestCredentials
 
 SETTINGS = load_settings({"LLM_PROVIDER": "mock", "LLM_BASE_URL": "http://127.0.0.1:9/v1"})
 
@@ -157,7 +157,7 @@ def test_who_opens_a_page_that_fails_gets_a_page_that_needs_nothing_of_what_is_b
         asked.append(self)
         raise error
 
-    monkeypatch.setattr(Credentials, "identity", fail)
+    monkeypatch.setattr(RequestCredentials, "identity", fail)
     for path in ("/", "/login", "/account", "/characters"):
         asked.clear()
         headers = {**BROWSER, "X-Request-ID": "abc-1"}
@@ -173,7 +173,7 @@ def test_who_opens_a_page_that_fails_gets_a_page_that_needs_nothing_of_what_is_b
 def test_a_page_that_needs_no_account_is_there_without_a_database(
     app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Credentials, "identity", lambda *_: 1 // 0)
+    monkeypatch.setattr(RequestCredentials, "identity", lambda *_: 1 // 0)
     for path, status in (("/nothing", 404), ("/playground", 200)):
         response = app.test_client().get(path, headers=BROWSER)
         assert (response.status_code, response.mimetype) == (status, "text/html")

@@ -1,6 +1,6 @@
-"""The pages' languages: a catalogue file for each, and which one a reader gets.
+"""The pages' languages: one catalogue file each, and the choice for a request.
 
-A reader's choice (`?lang=`, kept in a cookie) comes before the browser's own preference.
+A reader's choice (`?lang=`, stored in a cookie) takes precedence over the browser's preference.
 """
 
 import tomllib
@@ -20,21 +20,20 @@ COOKIE_AGE_S = 365 * 24 * 3600
 
 
 class Catalogue:
-    """The texts of one language, by dotted names: `t("composer.send")`.
+    """The texts of one language by dotted name: `t("composer.send")`.
 
-    A name that is not there is a mistake of the page's author and raises KeyError: a page with
-    holes in it would go unnoticed.
+    A missing name raises KeyError: a page with gaps in it would go unnoticed.
     """
 
     def __init__(self, texts: Mapping[str, Any]) -> None:
         self.texts = texts
 
     def __call__(self, name: str) -> Any:
-        """A text; or, by a shorter name, a table or a list of texts."""
+        """A text or, for a shorter name, a table or list of texts."""
         return reduce(lambda table, part: table[part], name.split("."), self.texts)
 
     def has(self, name: str) -> bool:
-        """Whether there is a text of that name."""
+        """Whether there is a text with that name."""
         try:
             self(name)
         except KeyError:
@@ -44,7 +43,7 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True)
 class Languages:
-    """Every catalogue, by its language's code."""
+    """All catalogues by language code."""
 
     catalogues: Mapping[str, Catalogue]
 
@@ -55,7 +54,7 @@ class Languages:
         return cls({file.stem: Catalogue(tomllib.loads(file.read_text("utf-8"))) for file in files})
 
     def choose(self, request: Request) -> str:
-        """The code of the language for this request."""
+        """The language code for this request."""
         for wanted in (request.args.get("lang"), request.cookies.get(COOKIE)):
             if wanted is not None and wanted in self.catalogues:
                 return wanted

@@ -1,4 +1,4 @@
-"""Pages in the reader's language."""
+"""Rendering a page in the reader's language."""
 
 from urllib.parse import urlencode
 
@@ -9,9 +9,9 @@ from xwe.web.pages.languages import COOKIE, COOKIE_AGE_S
 
 
 def render_page(template: str, status: int = 200, **values: object) -> Response:
-    """A template with `t`, the texts of the reader's language, and `language`, its code.
+    """The page of a template, which gets `t`, the texts, and `language`, the language code.
 
-    A language chosen in the address is remembered; `in_language` makes such addresses.
+    A language chosen in the address is stored in a cookie; `in_language` builds such addresses.
     """
     languages = current_application().languages
     language = languages.choose(request)
@@ -33,5 +33,5 @@ def render_page(template: str, status: int = 200, **values: object) -> Response:
 
 
 def _in_language(code: str) -> str:
-    """The same page in the language of that code, with all else that its address says."""
+    """The address of the same page, query included, in the language `code`."""
     return "?" + urlencode({**request.args.to_dict(flat=False), "lang": code}, doseq=True)

@@ -39,7 +39,7 @@ from xwe.web.application import Application, calls_model, current_application
 from xwe.web.bodies import model
 from xwe.web.bodies.json_bytes import parse_object
 from xwe.web.errors import report
-from xwe.web.identity import Credentials, body_limit, stream_owner
+from xwe.web.identity import RequestCredentials, body_limit, stream_owner
 from xwe.web.routes import generations
 from xwe.web.streaming.reader_slots import ReaderSlot
 from xwe.web.streaming.websocket import WebSocket, WebSocketResponse, event_frame
@@ -72,7 +72,7 @@ def converse() -> Response:
     except BaseException:
         slot.leave()
         raise
-    caller = Caller(app, owner, Credentials.shown())
+    caller = Caller(app, owner, RequestCredentials.shown())
     dialogue = Dialogue(app, websocket, caller, slot)
     return WebSocketResponse(websocket, dialogue.run, dialogue.close)
 
@@ -86,7 +86,7 @@ class Caller:
         credentials: what they showed.
     """
 
-    def __init__(self, app: Application, owner: str, credentials: Credentials) -> None:
+    def __init__(self, app: Application, owner: str, credentials: RequestCredentials) -> None:
         self.owner = owner
         self._credentials = credentials
         self._accounts = app.services.accounts

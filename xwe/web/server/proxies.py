@@ -1,4 +1,4 @@
-"""The proxies in front of this server: what is believed of their word about the client."""
+"""The proxies in front of this server, and which of their headers about the client to trust."""
 
 import ipaddress
 import logging
@@ -10,21 +10,21 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 log = logging.getLogger(__name__)
 
-# Who has one address of IPv6 has all of its network, and could call from another each time.
+# Whoever has one IPv6 address has its whole network, and could use another one for each call.
 _IPV6_NETWORK = 64
 
 _UNKNOWN = (
-    "A proxy passes requests on (X-Forwarded-For), and XWE_TRUSTED_PROXIES is %d, which does not "
-    "fit: who calls is not known by address, so wrong logins are counted by name alone and "
-    "registrations not at all. Set it to the number of proxies in front of xwe."
+    "Requests come through a proxy (X-Forwarded-For), but XWE_TRUSTED_PROXIES is %d, which does "
+    "not fit. Client addresses are unknown, so failed logins are counted by username only, and "
+    "registrations are not counted. Set it to the number of proxies in front of xwe."
 )
 
 
 class TrustedProxies:
-    """So many proxies that every request passes; each adds its client to X-Forwarded-For.
+    """The proxies that every request passes; each adds its client to X-Forwarded-For.
 
     Args:
-        count: how many; 0 believes nobody.
+        count: the number of proxies; with 0, no header is trusted.
     """
 
     def __init__(self, count: int) -> None:
@@ -32,25 +32,25 @@ class TrustedProxies:
         self._warning = threading.Lock()
 
     def before(self, application: WSGIApplication) -> WSGIApplication:
-        """`application`, which sees the client's address and scheme in the place of the proxy's.
+        """`application`, given the client's address and scheme instead of the proxy's.
 
-        The host is what the proxy sends as Host: X-Forwarded-Host, where a proxy does not write
-        it, would be the client's own word.
+        The host is the Host header. X-Forwarded-Host could come from the client, where the proxy
+        does not set it.
         """
         if not self._count:
             return application
-        # The scheme is the nearest proxy's word, for they write that header anew.
+        # The scheme is what the nearest proxy says: proxies replace that header.
         return ProxyFix(application, x_for=self._count, x_proto=1)
 
     def client_address(self, environ: WSGIEnvironment) -> str | None:
-        """By what a client is counted, of a request that came through `before`.
+        """The address that a client is counted by, for a request that came through `before`.
 
-        None where it is not known, since it is a proxy's: that is everybody's. The first time
-        that shows in X-Forwarded-For, the log says so.
+        None if only a proxy's address is known, since all clients share it. The first such
+        request, recognised by its X-Forwarded-For, is logged as a warning.
         """
         address = _parsed(environ.get("REMOTE_ADDR", ""))
         forwarded = environ.get("HTTP_X_FORWARDED_FOR")
-        # Where there are no proxies, strangers who write that header stay who they are.
+        # Without proxies, a client that sends this header is still counted by its own address.
         can_be_proxys = self._count > 0 or address is None or address.is_loopback
         if forwarded is not None and can_be_proxys and not self._is_named(forwarded):
             self._warn()
@@ -64,12 +64,12 @@ class TrustedProxies:
         return 0 < self._count <= len(parse_list_header(forwarded))
 
     def _warn(self) -> None:
-        if self._warning.acquire(blocking=False):  # never released: once is enough
+        if self._warning.acquire(blocking=False):  # never released: one warning is enough
             log.warning(_UNKNOWN, self._count)
 
 
 def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address; None for a Unix socket, which has none, and for whatever else is no address."""
+    """The address; None for a Unix socket and for anything else that is not an address."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

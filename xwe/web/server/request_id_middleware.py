@@ -1,7 +1,7 @@
-"""Around every request: its id, its start, and the headers that protect a browser.
+"""Gives every request an id and a start time, and every response headers that protect a browser.
 
-A WSGI middleware rather than hooks of the framework: nothing that goes wrong inside can leave
-them out, and they cost a few microseconds instead of fifty.
+This is WSGI middleware rather than Flask hooks. No error inside can leave the headers out, and
+they cost a few microseconds instead of fifty.
 """
 
 import re
@@ -16,7 +16,7 @@ from xwe.core.nlp.observation import request_id, user_id
 STARTED_AT = "xwe.started_at"
 NOBODY = "-"
 
-# An id goes into log lines and headers as it came, so it may be nothing but a plain word.
+# A client's id goes into log lines and headers unchanged, so only a plain word is accepted.
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _POLICY = (
@@ -26,7 +26,7 @@ _POLICY = (
 _PROTECTION = [
     ("Content-Security-Policy", _POLICY),
     ("X-Content-Type-Options", "nosniff"),
-    # Not "no-referrer": where a browser sends no Sec-Fetch-Site, a GET is known by its Referer.
+    # Not "no-referrer": without Sec-Fetch-Site, the Referer tells where a GET comes from.
     ("Referrer-Policy", "same-origin"),
 ]
 
@@ -34,8 +34,8 @@ _PROTECTION = [
 class RequestIdMiddleware:
     """Wraps a WSGI application.
 
-    A sane X-Request-ID is taken over, any other replaced; the id is in the log lines, the response
-    and the context variable `request_id`.
+    A well-formed X-Request-ID is used as it is, anything else is replaced. The id appears in log
+    lines, in the response and in the context variable `request_id`.
     """
 
     def __init__(self, application: WSGIApplication) -> None:
@@ -47,7 +47,7 @@ class RequestIdMiddleware:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         identity = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
         request_id.set(identity)
-        user_id.set(NOBODY)  # a thread keeps its context, and with it the user it worked for before
+        user_id.set(NOBODY)  # the thread still has the context of its previous request
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             headers += _PROTECTION
@@ -58,5 +58,5 @@ class RequestIdMiddleware:
 
 
 def elapsed_s(environ: WSGIEnvironment) -> float:
-    """How long the request has been here, in seconds."""
+    """Seconds since the request arrived."""
     return time.perf_counter() - float(environ[STARTED_AT])

@@ -1,6 +1,6 @@
-"""Tells the observation of every request: its route, method, status and time.
+"""Reports every request to the observation: its route, method, status and duration.
 
-A WSGI middleware around everything, so that it also sees how long a thread is held by a stream.
+This is the outermost WSGI middleware, so that it also sees how long a stream holds a thread.
 """
 
 import time
@@ -10,14 +10,14 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from xwe.observability.observation import Observation
 
-# What a client makes up itself must not become a label of its own.
+# A method that a client makes up must not become a label.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "other"
 NO_ROUTE = "(none)"
 
 
 class ObservedRequests:
-    """Wraps a WSGI application; `Flask` is asked for nothing but the route it chose."""
+    """Wraps a WSGI application."""
 
     def __init__(self, application: WSGIApplication, observation: Observation) -> None:
         self._application = application
@@ -48,7 +48,7 @@ class ObservedRequests:
 
 
 class _Body:
-    """A reply's body that says when the server is done with it."""
+    """A response body that reports when the server is done with it."""
 
     def __init__(self, body: Iterable[bytes], on_close: Callable[[], None]) -> None:
         self._body = body
@@ -58,7 +58,7 @@ class _Body:
         return iter(self._body)
 
     def close(self) -> None:
-        """Close the body, as a server does after the last piece, or when the client has gone."""
+        """Close the body, as servers do after the last piece or when the client disconnects."""
         on_close, self._on_close = self._on_close, _nothing
         try:
             close = getattr(self._body, "close", None)
@@ -69,10 +69,10 @@ class _Body:
 
 
 def _nothing() -> None:
-    """A body that was closed before."""
+    """For a body that has been closed already."""
 
 
 def _route_of(environ: WSGIEnvironment) -> str:
-    """The route's template, as "/api/tasks/<id>"; werkzeug leaves the request it made here."""
+    """The route's template, as "/api/tasks/<id>"; Werkzeug leaves its request in the environ."""
     rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
     return rule.rule if rule is not None else NO_ROUTE

@@ -7,7 +7,7 @@ import pytest
 from xwe.errors import DatabaseUnavailableError, UnauthorizedError
 from xwe.services.accounts import Account, Identity
 from xwe.streams.answers import NOBODY
-from xwe.web.identity import Credentials
+from xwe.web.identity import RequestCredentials
 from xwe.web.routes import websocket
 from xwe.web.routes.websocket import Caller
 
@@ -57,7 +57,7 @@ def call(directory, clock):
             services=SimpleNamespace(accounts=directory),
             writing_times=SimpleNamespace(heartbeat_s=BEAT_S),
         )
-        return Caller(app, owner, Credentials(token=None, session="secret"))
+        return Caller(app, owner, RequestCredentials(token=None, session="secret"))
 
     return call
 
