@@ -1,4 +1,4 @@
-"""What the server says when it listens: where, which model answers, and how to change it."""
+"""The lines printed once the server is listening: where, which model, and how to change it."""
 
 import sys
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from xwe.settings import Settings
 _DEMO = """\
 xwe: {where} - answers come from the built-in demo model (no key, no network).
 要用真实模型:在 .env 中填写密钥(如 DEEPSEEK_API_KEY=…),或设 LLM_BASE_URL(Ollama、vLLM),再重启。
-For a real model put a key into .env (DEEPSEEK_API_KEY=...) or set LLM_BASE_URL, and restart.
+For a real model, put a key into .env (DEEPSEEK_API_KEY=...) or set LLM_BASE_URL, then restart.
 """
 
 _REAL = """\
@@ -19,7 +19,7 @@ Another model: LLM_PROVIDER, LLM_BASE_URL, LLM_MODEL; `xwe config` shows every s
 
 
 def announce(settings: Settings, addresses: Sequence[str]) -> None:
-    """Write the three lines for a server that listens at `addresses`."""
+    """Print the three lines for a server that is listening at `addresses`."""
     provider = settings.provider
     text = (_DEMO if provider.is_demo else _REAL).format(
         where=", ".join(addresses),
@@ -28,7 +28,7 @@ def announce(settings: Settings, addresses: Sequence[str]) -> None:
         base_url=provider.base_url,
         access=_access(settings),
     )
-    # A terminal that cannot show Chinese must not keep the server from starting.
+    # A terminal that cannot show Chinese must not stop the server from starting.
     encoding = sys.stdout.encoding or "ascii"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()

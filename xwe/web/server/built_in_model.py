@@ -1,4 +1,4 @@
-"""The built-in model server as a child of the web server's master process."""
+"""The built-in model server, run as a child of the web server's master process."""
 
 import logging
 import os
@@ -10,23 +10,23 @@ import time
 from typing import IO
 from urllib.parse import urlsplit
 
-# Python starts and imports aiohttp in about a second; a busy small machine needs longer.
+# Python starts and imports aiohttp in about a second; a small, busy machine needs longer.
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 
-# A wait that one notices and does not mind, and a pace that one can read along with.
+# A noticeable but tolerable wait, and about the speed of reading.
 PACE = ("--latency", "0.3", "--tokens-per-second", "40")
 
-# One that dies so often, so soon after its start, will not live longer next time.
+# A server that died this often, this soon after its start, will not live longer next time.
 SHORTEST_LIFE_S = 10.0
 MOST_SHORT_LIVES = 3
 
 
 class BuiltInModel:
-    """`xwe mock` in a process of its own, for where no other model is set.
+    """`xwe mock` in a process of its own, for when no other model is configured.
 
-    It is started again when it dies, on the same port, since the workers know that address. It
-    ends by itself when this process is gone, however that went.
+    When it dies it is restarted on the same port, because the workers know that address. It exits
+    by itself once this process is gone, whatever the reason.
     """
 
     def __init__(self, log: logging.Logger) -> None:
@@ -36,7 +36,7 @@ class BuiltInModel:
         self._stopping = threading.Event()
 
     def start(self) -> str:
-        """Start it, and return its base URL once it listens there.
+        """Start it, and return its base URL once it is listening.
 
         Raises:
             RuntimeError: it did not start.
@@ -50,7 +50,7 @@ class BuiltInModel:
         return base_url
 
     def stop(self) -> None:
-        """End it and wait until it is gone. Idempotent."""
+        """Stop it and wait for its exit. Idempotent."""
         self._stopping.set()
         if self._process is None or self._watcher is None:
             return
@@ -64,7 +64,7 @@ class BuiltInModel:
         short_lives = 0
         while True:
             started_at = time.monotonic()
-            with process:  # which waits for its end, and closes its pipe
+            with process:  # waits for its exit and closes its pipe
                 if self._stopping.is_set():
                     process.terminate()
                 process.wait()
@@ -73,33 +73,35 @@ class BuiltInModel:
             is_short = time.monotonic() - started_at < SHORTEST_LIFE_S
             short_lives = short_lives + 1 if is_short else 0
             if short_lives >= MOST_SHORT_LIVES:
-                self._log.error("The built-in model server does not stay up: restart xwe.")
+                self._log.error("The built-in model server keeps exiting. Restart xwe.")
                 return
-            self._log.warning("The built-in model server ended and is started again.")
+            self._log.warning("The built-in model server exited and is being restarted.")
             try:
                 self._process, _ = _launch(port)
             except (OSError, RuntimeError):
-                self._log.exception("The built-in model server is gone: restart xwe.")
+                self._log.exception(
+                    "The built-in model server could not be restarted. Restart xwe."
+                )
                 return
             process = self._process
 
 
 def _launch(port: int) -> tuple[subprocess.Popen[bytes], str]:
-    """A new process that listens, and its base URL."""
-    process = subprocess.Popen(  # noqa: S603 - our own command, under our own interpreter
+    """A new process that is listening, and its base URL."""
+    process = subprocess.Popen(  # noqa: S603 - our own command and interpreter
         [
             *(sys.executable, "-m", "xwe.cli", "mock", *PACE),
             *("--port", str(port), "--parent-pid", str(os.getpid())),
         ],
         stdout=subprocess.PIPE,
-        # Ctrl-C in the terminal is for the web server, whose running calls still need a model.
+        # Ctrl-C in the terminal stops the web server, whose running calls still need the model.
         start_new_session=True,
     )
-    assert process.stdout is not None  # noqa: S101 - it was asked for above
+    assert process.stdout is not None  # noqa: S101 - requested above
     first_line = _first_line(process.stdout)
     if not first_line:
         process.kill()
-        with process:  # which closes its pipe
+        with process:  # closes its pipe
             raise RuntimeError(
                 "The built-in model server did not start. Set LLM_BASE_URL to use another one."
             )
@@ -107,6 +109,6 @@ def _launch(port: int) -> tuple[subprocess.Popen[bytes], str]:
 
 
 def _first_line(stream: IO[bytes]) -> str:
-    """What the child says when it listens; empty when it ends, or says nothing in time."""
+    """The child's first line, printed once it is listening; empty if it exits or times out."""
     readable, _, _ = select.select([stream], [], [], START_TIMEOUT_S)
     return stream.readline().decode().strip() if readable else ""

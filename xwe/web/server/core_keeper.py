@@ -1,13 +1,13 @@
-"""Keeps a worker's threads together on one core, and moves them when that core is wanted elsewhere.
+"""Keeps a worker's threads on one core, and moves them when another process needs that core.
 
-Only one thread of a Python process runs Python code at a time. Spread over the cores, a thousand
-threads spend more on handing the interpreter's lock from one core to the next than on their work:
-with 1,000 users a request costs a quarter less CPU, and the kernel's part of it less than half,
-when they stay together (bench/RESULTS.md). A core chosen once and for all would be the wrong one
-as soon as another process needs it, so the choice is looked at again every second.
+Only one thread of a Python process runs Python code at a time. Spread over several cores, a
+thousand threads spend more time passing the interpreter's lock between cores than working. With
+1,000 users, staying on one core makes a request cost a quarter less CPU, and less than half as much
+of it in the kernel (bench/RESULTS.md). A core chosen once and for all would be the wrong one as
+soon as another process needs it, so the choice is checked every second.
 
-Threads that work without the interpreter's lock, as password hashing does, are better off on all
-cores: those whose names begin with FREE_THREADS are left alone.
+Threads that work without the interpreter's lock, such as those that hash passwords, should use all
+cores. Threads whose names begin with FREE_THREADS are left alone.
 """
 
 import os
@@ -17,15 +17,15 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-LOOK_EVERY_S = 1.0
-# Others may take this share of our core before we look for a better one, and the better one has to
-# be better by as much: a worker that moved for less would never rest.
+CHECK_EVERY_S = 1.0
+# Others may use this share of our core before we look for a better one, which has to be better by
+# as much. A worker that moved for less would keep moving.
 WORTH_A_MOVE = 0.25
 
 FREE_THREADS = "xwe-free"
 
-# Each thread that waits for the interpreter's lock wakes up this often to ask for it. On one core
-# a thousand of them, at Python's 5 ms, took more of it than the requests did.
+# Each thread waiting for the interpreter's lock wakes up this often to ask for it. With Python's
+# default of 5 ms, a thousand of them used more of a core than the requests did.
 SWITCH_INTERVAL_S = 0.05
 
 _STAT = Path("/proc/stat")
@@ -34,11 +34,11 @@ _IDLE_FIELDS = slice(3, 5)  # idle and iowait
 
 
 def better_core(others: Mapping[int, float], current: int) -> int:
-    """The core to be on.
+    """The core to use.
 
     Args:
-        others: for each core that may be used, the share of it (0 to 1) that others took.
-        current: the core to stay on when no other is clearly better.
+        others: for each usable core, the share of it (0 to 1) that other processes used.
+        current: the core to stay on unless another is clearly better.
     """
     idlest = min(others, key=lambda core: (others[core], core != current))
     here = others[current]
@@ -47,12 +47,12 @@ def better_core(others: Mapping[int, float], current: int) -> int:
 
 
 class CoreKeeper:
-    """Holds this process on one of the cores it may use; started once, in a worker.
+    """Keeps this process on one of the cores it may use. Started once in each worker.
 
-    Where there is only one core, or the system is not Linux, nothing is held.
+    With a single core, or on another system than Linux, it does nothing.
 
     Args:
-        number: the worker's; neighbours begin on different cores.
+        number: the worker's number, so that neighbours start on different cores.
     """
 
     def __init__(self, number: int) -> None:
@@ -62,19 +62,19 @@ class CoreKeeper:
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """Hold on from now on, in a thread of its own."""
+        """Pin the threads now, and keep checking in a background thread."""
         if len(self._usable) > 1:
             sys.setswitchinterval(SWITCH_INTERVAL_S)
-            self._hold()
-            threading.Thread(target=self._keep, name="xwe-core-keeper", daemon=True).start()
+            self._pin()
+            threading.Thread(target=self._run, name="xwe-core-keeper", daemon=True).start()
 
     def stop(self) -> None:
-        """Look no more; the threads stay where they are."""
+        """Stop checking; the threads stay where they are."""
         self._ended.set()
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         busy, own_s, at = core_times(self._usable), time.process_time(), time.monotonic()
-        while not self._ended.wait(LOOK_EVERY_S):
+        while not self._ended.wait(CHECK_EVERY_S):
             busy_now, own_now_s, now = (
                 core_times(self._usable),
                 time.process_time(),
@@ -87,23 +87,23 @@ class CoreKeeper:
             core = better_core(others, self._core)
             if core != self._core:
                 self._core = core
-                self._hold()
+                self._pin()
 
-    def _hold(self) -> None:
+    def _pin(self) -> None:
         threads = threading.enumerate()
         free = {t.native_id for t in threads if t.name.startswith(FREE_THREADS)}
-        # Not by their native_id: the main thread's is still the parent's after a fork.
+        # Not by native_id: after a fork, the main thread's is still the parent's.
         for task in _THREADS.iterdir():
             thread_id = int(task.name)
             if thread_id not in free:
                 try:
                     os.sched_setaffinity(thread_id, {self._core})
-                except OSError:  # it has just ended, or the core was taken from us meanwhile
+                except OSError:  # it has just ended, or the core is no longer ours
                     continue
 
 
 def core_times(cores: Collection[int]) -> dict[int, float]:
-    """For each core the seconds since the system's start that it was not idle."""
+    """For each core, how many seconds it has been busy since the system started."""
     ticks_a_second = os.sysconf("SC_CLK_TCK")
     times = {}
     for line in _STAT.read_text().splitlines():

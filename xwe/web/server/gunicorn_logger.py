@@ -1,4 +1,4 @@
-"""gunicorn's log in the format of all other lines."""
+"""gunicorn's log lines in the same format as all others."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from gunicorn.glogging import Logger as GunicornLogger
 from xwe.observability.logs import configure_logging, line_formatter
 from xwe.settings import load_settings
 
-# No query and no referrer: they can hold a prompt.
+# No query and no referrer: they may contain a prompt.
 ACCESS_FORMAT = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)s ms'
 
 
 class Logger(GunicornLogger):  # type: ignore[misc] # gunicorn carries no types
-    """gunicorn's logger; what its own log options set up is left as it is."""
+    """gunicorn's logger, unless gunicorn's own log options are used."""
 
     def setup(self, cfg: Any) -> None:
-        """Give gunicorn's handlers our format, and set up everybody else's logging."""
+        """Set our format on gunicorn's handlers, and configure all other logging."""
         super().setup(cfg)
         if cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json:
             return

@@ -1,6 +1,6 @@
-"""How gunicorn runs xwe: the one truth behind `xwe run` and config/gunicorn.conf.py.
+"""gunicorn's options and hooks for xwe, used by `xwe run` and config/gunicorn.conf.py.
 
-The figures are gunicorn 27's, as tried; each says why it is what it is.
+The values were tried with gunicorn 27; comments give the reason for each.
 """
 
 import gc
@@ -25,28 +25,27 @@ from xwe.web.server.model_discovery import first_listed_model
 
 EXIT_UNUSABLE_SETTINGS = 2
 
-# Allocations before the youngest objects are looked through, and how many times that before the
-# older ones are. A thousand streams are a million objects, hardly any of them in a circle: with
-# Python's own 700 their first second is spent on looking. Measured: 15 to 20 % of a burst's CPU.
+# Thresholds of the garbage collector. A thousand streams make a million objects, hardly any of
+# them in a cycle. With Python's default of 700, collecting took 15 to 20 % of a burst's CPU.
 COLLECT_AFTER = (50_000, 20, 50)
 
-# What the kernel keeps while the acceptor is busy; it takes less where somaxconn is lower.
+# Connections that the kernel queues while the acceptor is busy; somaxconn may cap it.
 BACKLOG = 4096
 
-# After the drain, workers close their last connections and the master reaps them: together less
-# than 5 s after the drain's end.
+# After the drain, workers close their last connections and the master reaps them. Both together
+# take less than 5 s.
 AFTER_DRAIN_S = 3
 
-# A worker whose main thread does nothing for so long is stuck, and replaced. Requests do not
-# count: they run in other threads.
+# A worker whose main thread is silent for this long is stuck and gets replaced. Requests do not
+# matter here: they run in other threads.
 STUCK_WORKER_S = 60
 
-# Descriptors besides clients and model calls: files, logs, listeners, the loop's own.
+# Descriptors besides clients and model calls: files, logs, listeners, the event loop's own.
 OTHER_DESCRIPTORS = 256
 
 
 def options_from_environment() -> dict[str, Any]:
-    """The options for the environment and .env; a wrong value ends the process in one line.
+    """The options for the environment and .env; an unusable value exits with one line.
 
     Raises:
         SystemExit: with status 2, after a line on standard error.
@@ -59,7 +58,7 @@ def options_from_environment() -> dict[str, Any]:
 
 
 def gunicorn_options(settings: Settings) -> dict[str, Any]:
-    """The options for `settings`, its hooks included."""
+    """The options for `settings`, including the hooks."""
     server = settings.server
     return {
         "bind": f"[{server.host}]:{server.port}"
@@ -69,15 +68,15 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "worker_class": "xwe.web.server.gunicorn_worker.Worker",
         "workers": server.workers,
         "threads": server.threads,
-        # Below this, gunicorn closes connections after their reply that could be kept.
+        # Below this, gunicorn closes connections that could be kept alive.
         "worker_connections": worker_connections(server.threads),
         "backlog": BACKLOG,
         "keepalive": server.keepalive_s,
         "timeout": STUCK_WORKER_S,
         "graceful_timeout": math.ceil(server.drain_s) + AFTER_DRAIN_S,
-        # Its default path is one for all instances of a machine.
+        # Its default path is shared by all instances on a machine.
         "control_socket_disable": True,
-        # It would wait for a client that takes nothing without any timeout.
+        # It would wait forever for a client that stops reading.
         "sendfile": False,
         "logger_class": "xwe.web.server.gunicorn_logger.Logger",
         "accesslog": "-" if server.access_log else None,
@@ -94,14 +93,14 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
 
 
 def worker_connections(threads: int) -> int:
-    """How many clients a worker may have: those being served, as many that wait, and idle ones."""
+    """The connections a worker may have: those being served, as many waiting, and idle ones."""
     return 2 * threads + 1000
 
 
 def on_starting(server: Any) -> None:
-    """Before anything is bound: say what is odd, make room for descriptors, find the model."""
+    """Before anything is bound: log warnings, raise the descriptor limit, find the model."""
     settings = load_settings()
-    # On the master itself, as below; the workers are given it when they are forked.
+    # On the master itself, as below; `post_fork` hands it to the workers.
     server.xwe_snapshots = SnapshotDirectory.create(server.cfg.uid, server.cfg.gid)
     for line in environment_warnings():
         server.log.warning(line)
@@ -115,8 +114,8 @@ def on_starting(server: Any) -> None:
 
 
 def _upgrade_database(settings: Settings) -> None:
-    """Bring the tables to what this version needs, before any worker looks at them."""
-    # Alembic takes a quarter of a second to import: not for `xwe config`.
+    """Upgrade the tables to this version before any worker uses them."""
+    # Importing Alembic takes a quarter of a second, which `xwe config` need not spend.
     from xwe.storage.migrating import upgrade  # noqa: PLC0415
 
     try:
@@ -126,7 +125,7 @@ def _upgrade_database(settings: Settings) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Everything is bound, no worker runs yet: refuse what is unsafe, else say where we are."""
+    """Once bound, before any worker runs: refuse unsafe settings, else announce the addresses."""
     settings = load_settings()
     try:
         check_exposure(settings, bound_hosts(server.LISTENERS))
@@ -138,12 +137,12 @@ def when_ready(server: Any) -> None:
 
 
 def on_reload(server: Any) -> None:
-    """A reload may have changed the addresses."""
+    """Check and announce again: a reload may have changed the addresses."""
     when_ready(server)
 
 
 def on_exit(server: Any) -> None:
-    """The workers have gone: end what was started for them."""
+    """After the workers: stop what was started for them."""
     model = getattr(server, "xwe_built_in_model", None)
     if model is not None:
         model.stop()
@@ -153,18 +152,18 @@ def on_exit(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """In a new worker: find it a core, and remember where the workers leave their figures."""
+    """In a new worker: pick a core, and pass on the directory of snapshots."""
     worker.xwe_snapshots = server.xwe_snapshots
     if load_settings().server.keep_core:
         CoreKeeper(worker.age).start()
 
 
 def post_worker_init(worker: Any) -> None:
-    """In a worker that has loaded the application: observe it, and start what it looks after.
+    """In a worker that has loaded the application: start its observation and background work.
 
-    Another's application is left alone.
+    Another application than xwe's is left alone.
     """
-    # What is loaded by now stays: it need not be looked through again and again for garbage.
+    # What is loaded by now stays, so the garbage collector need not scan it again and again.
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     services = getattr(worker.wsgi, "services", None)
@@ -174,21 +173,21 @@ def post_worker_init(worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """In the master, for a worker that has gone: keep its totals."""
+    """In the master, after a worker has exited: keep its totals."""
     try:
         server.xwe_snapshots.retire(worker.pid)
-    except (OSError, ValueError) as error:  # its figures, not the server, are what is lost
+    except (OSError, ValueError) as error:  # only its figures are lost, not the server
         server.log.warning("The figures of worker %d are lost: %s", worker.pid, error)
 
 
 def bound_hosts(listeners: Iterable[Any]) -> list[str]:
-    """The hosts that listening sockets are bound to; a Unix socket has none."""
+    """The hosts that the listening sockets are bound to; a Unix socket has none."""
     names = [listener.getsockname() for listener in listeners]
     return [name[0] for name in names if isinstance(name, tuple)]
 
 
 def _raise_descriptor_limit(server: Any, settings: Settings) -> None:
-    # Every client and every model call holds one; many systems start a process with 1024.
+    # Each client and each model call needs one, and the usual limit is 1024.
     calls = settings.llm.max_inflight + OTHER_DESCRIPTORS
     needed = worker_connections(settings.server.threads) + calls
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -198,7 +197,7 @@ def _raise_descriptor_limit(server: Any, settings: Settings) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed < needed:
         server.log.warning(
-            "Only %d files may be open, %d would be needed: raise the limit (ulimit -n) "
+            "Only %d files may be open, but %d are needed. Raise the limit (ulimit -n) "
             "or lower XWE_WEB_THREADS.",
             allowed,
             needed,
@@ -207,13 +206,13 @@ def _raise_descriptor_limit(server: Any, settings: Settings) -> None:
 
 def _start_built_in_model(server: Any) -> None:
     model = BuiltInModel(server.log)
-    # On the master itself, since a reload makes new options and must find it again.
+    # On the master itself: a reload builds new options and must find it again.
     server.xwe_built_in_model = model
     try:
         base_url = model.start()
     except RuntimeError as error:
         _refuse_to_start(str(error))
-    # The workers are forked from this process, and a reload reads the same environment.
+    # The workers are forked from this process, and a reload reads this environment.
     os.environ.update(LLM_PROVIDER="mock", LLM_BASE_URL=base_url)
 
 

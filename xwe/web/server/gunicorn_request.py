@@ -1,9 +1,9 @@
-"""A request as gunicorn's worker reads it, whose reply says when it is the connection's last.
+"""gunicorn's request, with a reply that says whether the connection closes after it.
 
-What differs from `gunicorn.http.message.Request` (read against gunicorn 27.0): a view that refuses
-early leaves the body unread. gunicorn says "keep-alive", then looks for the rest of the body, and
-closes after all where it is long, or is not there in time. RFC 9112, 9.6 wants the head to say so:
-here it does, and nobody waits for a body that nobody wants.
+It differs from `gunicorn.http.message.Request` (as of gunicorn 27.0) in one case: a view that
+refuses a request early leaves its body unread. gunicorn replies "keep-alive", then waits for the
+rest of the body, and closes the connection anyway if the body is long or late. RFC 9112, 9.6
+requires the head to say so. Here it does, and nothing waits for a body that is not wanted.
 """
 
 import socket
@@ -12,7 +12,7 @@ from typing import Any
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.message import Request
 
-# gunicorn reads on over less than this to reach the next request.
+# gunicorn skips up to this much of a body to reach the next request.
 DRAINED_BYTES = 65_536
 
 
@@ -23,26 +23,26 @@ class ClientRequest(Request):  # type: ignore[misc] # gunicorn carries no types
     _is_last: bool | None = None
 
     def should_close(self) -> bool:
-        """Whether the connection ends with this request.
+        """Whether the connection closes after this request.
 
-        Asked first when the head of the reply is written; what that says holds.
+        Decided when the head of the reply is written, and final from then on.
         """
         if self._is_last is None:
-            self._is_last = bool(super().should_close()) or self._keeps_us_from_the_next()
+            self._is_last = bool(super().should_close()) or self._blocks_next_request()
         return self._is_last
 
-    def _keeps_us_from_the_next(self) -> bool:
-        """Whether there is more of the body than what has come and can be read over."""
+    def _blocks_next_request(self) -> bool:
+        """Whether more of the body is left than has arrived and can be skipped."""
         if self.body.failed:
             return True
         reader = self.body.reader
         if isinstance(reader, ChunkedReader):
-            return reader.parser is not None  # its length is known at its end only
+            return reader.parser is not None  # its length is unknown until its end
         left: int = reader.length
         return left >= DRAINED_BYTES or left > self._arrived(left)
 
     def _arrived(self, wanted: int) -> int:
-        """How many of the `wanted` next bytes are here; does not wait for more."""
+        """How many of the next `wanted` bytes have arrived, without waiting for more."""
         if not wanted:
             return 0
         there = len(self.unreader.buf.getvalue())
@@ -50,6 +50,6 @@ class ClientRequest(Request):  # type: ignore[misc] # gunicorn carries no types
             return there
         try:
             peeked = self.unreader.sock.recv(wanted - there, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except (OSError, ValueError):  # nothing there; TLS knows no such look
+        except (OSError, ValueError):  # nothing there; TLS sockets cannot peek
             return there
         return there + len(peeked)

@@ -1,4 +1,4 @@
-"""Asking an OpenAI-compatible server which models it has, before the application starts."""
+"""Asks an OpenAI-compatible server for its models before the application starts."""
 
 import json
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -9,10 +9,10 @@ _LARGEST_LIST_BYTES = 4_000_000
 
 
 def first_listed_model(base_url: str, api_key: str) -> str | None:
-    """The first model that `base_url` lists; None when it does not answer with a list.
+    """The first model listed at `base_url`; None if the reply is not a list of models.
 
     Args:
-        base_url: where the API is; `/models` goes behind it.
+        base_url: the base of the API; `/models` is appended.
         api_key: sent as a bearer token.
     """
     parts = urlsplit(base_url)
