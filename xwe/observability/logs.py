@@ -1,4 +1,4 @@
-"""Log lines: one JSON object a line, or plain text, with the request and the user they are about.
+"""Log lines as JSON objects or plain text, with the request and the user they belong to.
 
 Only an entry point configures logging (`wsgi.py`, gunicorn's logger, a command), never an import.
 """
@@ -15,8 +15,8 @@ from xwe.core.nlp.observation import request_id, user_id
 from xwe.observability.redaction import Redactor
 from xwe.settings import Settings
 
-# The level that was asked for holds for our own lines; what libraries write at DEBUG and INFO
-# includes whole requests, prompts and all.
+# LOG_LEVEL applies to our own lines. At DEBUG and INFO, libraries log whole requests, including
+# prompts.
 OWN_LOGGER = "xwe"
 FOREIGN_LEVEL = logging.WARNING
 
@@ -29,7 +29,10 @@ class _LineFormatter(logging.Formatter):
     def _message(self, record: logging.LogRecord) -> str:
         try:
             return self._redactor.redact(record.getMessage())
-        except (TypeError, ValueError):  # the line is wrong, what it is about may still matter
+        except (
+            TypeError,
+            ValueError,
+        ):  # a broken log call may still be about something that matters
             return self._redactor.redact(f"{record.msg!s} (its arguments do not fit)")
 
     def _exception(self, record: logging.LogRecord) -> str:
@@ -44,13 +47,13 @@ class _LineFormatter(logging.Formatter):
 
 
 class JsonFormatter(_LineFormatter):
-    """A JSON object a line: time (UTC), level, logger, pid, message, request_id, user_id.
+    """One JSON object per line: time (UTC), level, logger, pid, message, request_id, user_id.
 
-    And `exception`, its text, when there is one.
+    With an exception, its text is in `exception`.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """The line, without a newline."""
         line = {
             "time": _utc(record).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -63,7 +66,7 @@ class JsonFormatter(_LineFormatter):
         exception = self._exception(record)
         if exception:
             line["exception"] = exception
-        # A lone surrogate, which orjson refuses, must not cost the line.
+        # orjson refuses a lone surrogate, which must not lose the line.
         texts = {
             name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
             for name, value in line.items()
@@ -90,14 +93,14 @@ _FORMATTERS: Mapping[str, type[_LineFormatter]] = MappingProxyType(
 
 
 def line_formatter(settings: Settings) -> logging.Formatter:
-    """The formatter that LOG_FORMAT names, with the secrets of `settings` kept out of its lines."""
+    """The formatter for LOG_FORMAT, which redacts the secrets of `settings`."""
     return _FORMATTERS[settings.observation.log_format](Redactor.of(settings))
 
 
 def configure_logging(settings: Settings) -> None:
-    """Write log lines to standard error, as LOG_FORMAT and LOG_LEVEL say.
+    """Write log lines to standard error, according to LOG_FORMAT and LOG_LEVEL.
 
-    A root logger that somebody else has set up is left as it is.
+    A root logger that is configured already is left alone.
     """
     root = logging.getLogger()
     if not any(isinstance(handler, _StandardError) for handler in root.handlers):
@@ -114,7 +117,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 class _StandardError(logging.StreamHandler):  # type: ignore[type-arg] # generic in its stubs alone
-    """Our handler: known again by its class when logging is configured a second time."""
+    """Our handler, recognised by its class when logging is configured a second time."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)

@@ -54,7 +54,7 @@ class Observation:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    # --- what happens ---
+    # --- events ---
 
     def observe_call(self, record: CallRecord) -> None:
         """Count one model call; a failed one is also logged."""
@@ -81,7 +81,7 @@ class Observation:
             self._totals.record_request(route, method, status, duration_s)
             self._history.now().requests += 1
 
-    # --- what is asked ---
+    # --- figures ---
 
     def watch(self, client_stats: ClientStats) -> None:
         """Read the vitals of model calls from `client_stats`, which is `LLMClient.stats`."""
@@ -138,7 +138,7 @@ class Observation:
             self._history.now().note_vitals(vitals, cpu_s, watched_s)
         return vitals
 
-    # --- its life ---
+    # --- lifecycle ---
 
     def start(self, directory: SnapshotDirectory | None = None) -> None:
         """Check the vitals once a second from now on, and write snapshots to `directory`."""

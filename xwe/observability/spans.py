@@ -1,8 +1,8 @@
-"""Model calls as OpenTelemetry spans, under the names of its GenAI conventions.
+"""Model calls as OpenTelemetry spans, named by its GenAI conventions.
 
 Nothing is sent unless OpenTelemetry is installed (`pip install xwe[otel]`) and the process has a
-tracer provider, as `opentelemetry-instrument` gives it one. A call only leaves its record; the
-spans are made later, in the observation's own thread.
+tracer provider, for example from `opentelemetry-instrument`. A call only queues its record; the
+observation's thread makes the spans later.
 """
 
 import time
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
 SCOPE = "xwe"
-# Of calls that nobody has sent yet; the oldest give way.
-MOST_KEPT = 4096
+# The most calls that wait to be sent; the oldest are dropped first.
+MOST_WAITING = 4096
 
 _NANOSECONDS = 1_000_000_000
 
 
 class Spans:
-    """Makes a span of each call.
+    """Makes a span for each call.
 
     Args:
-        provider: whose tracer is used; the process's own when None.
+        provider: the tracer provider; None for that of the process.
     """
 
     def __init__(self, provider: "TracerProvider | None" = None) -> None:
@@ -35,31 +35,31 @@ class Spans:
 
         self._trace, self._current_context = trace, context.get_current
         self._provider = provider
-        self._noted: deque[tuple[CallRecord, int, Context]] = deque(maxlen=MOST_KEPT)
+        self._waiting: deque[tuple[CallRecord, int, Context]] = deque(maxlen=MOST_WAITING)
 
     @classmethod
     def if_installed(cls) -> Self | None:
         """Spans where the OpenTelemetry API can be imported, else None."""
-        # A namespace: other packages live in it, too.
+        # It is a namespace that other packages use, too.
         found = find_spec("opentelemetry") and find_spec("opentelemetry.trace")
         return cls() if found else None
 
     def note(self, record: CallRecord) -> None:
-        """Remember a call that has just ended, and the span that is current here as its parent."""
+        """Queue a call that has just ended, with the current span as its parent."""
         if self._tracer_provider() is not None:
-            self._noted.append((record, time.time_ns(), self._current_context()))
+            self._waiting.append((record, time.time_ns(), self._current_context()))
 
     def send(self) -> None:
-        """Make the spans of the calls noted so far."""
+        """Make the spans of the queued calls."""
         provider = self._tracer_provider()
-        while provider is not None and self._noted:
-            self._make(provider, *self._noted.popleft())
+        while provider is not None and self._waiting:
+            self._make(provider, *self._waiting.popleft())
 
     def _tracer_provider(self) -> "TracerProvider | None":
         if self._provider is not None:
             return self._provider
         provider = self._trace.get_tracer_provider()
-        # What stands there as long as nobody has set one.
+        # The placeholder until a provider is set.
         return None if isinstance(provider, self._trace.ProxyTracerProvider) else provider
 
     def _make(
@@ -79,7 +79,7 @@ class Spans:
 
 
 def attributes_of(record: CallRecord) -> dict[str, Any]:
-    """A call's span attributes; times are in seconds."""
+    """The span attributes of a call; times in seconds."""
     host, _, port = record.provider.rpartition(":")
     has_port = bool(host) and port.isdigit()
     timings = record.timings

@@ -50,7 +50,7 @@ LOGIN_NEEDED = AccessRefusal(
 )
 
 
-def _nobody() -> bool:
+def _never() -> bool:
     return False
 
 
@@ -85,7 +85,7 @@ class AccessRules:
         environ: WSGIEnvironment,
         *,
         calls_model: bool,
-        is_signed_in: Callable[[], bool] = _nobody,
+        is_signed_in: Callable[[], bool] = _never,
     ) -> AccessRefusal | None:
         """Why the request is refused, or None when it may pass.
 

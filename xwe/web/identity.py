@@ -57,7 +57,7 @@ class RequestCredentials:
             DatabaseUnavailableError: the database could not be queried.
         """
         identity = accounts.by_token(self.token) if self.token else None
-        # A page sends the server's own token beside its reader's cookie. That token is nobody's.
+        # A page sends the server's own token beside its reader's cookie. It identifies no user.
         return identity or (accounts.by_session(self.session) if self.session else None)
 
 

@@ -49,7 +49,7 @@ def test_it_answers_from_the_start_to_the_stop(model):
 def test_it_comes_back_on_its_port_when_it_dies(model, caplog):
     base_url = model.start()
     os.kill(model._process.pid, signal.SIGKILL)
-    while "started again" not in caplog.text or not is_answering(base_url):
+    while "being restarted" not in caplog.text or not is_answering(base_url):
         pass
     assert is_answering(base_url)
 

@@ -1,4 +1,4 @@
-"""Model calls become spans under the GenAI names, later and elsewhere."""
+"""Model calls become spans with the GenAI names, outside the calls themselves."""
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from xwe.observability.observation import Observation
-from xwe.observability.spans import MOST_KEPT, Spans
+from xwe.observability.spans import MOST_WAITING, Spans
 
 
 @pytest.fixture
@@ -68,16 +68,17 @@ def test_the_span_around_the_call_is_its_parent(spans, provider, exporter, recor
     assert span.parent.span_id == request.get_span_context().span_id
 
 
-def test_nothing_is_kept_while_nobody_traces(record):
+def test_nothing_is_queued_without_a_tracer_provider(record):
     spans = Spans.if_installed()
     spans.note(record())
-    assert not spans._noted
+    assert not spans._waiting
 
 
-def test_calls_that_nobody_sends_do_not_pile_up(spans, record):
-    for _ in range(MOST_KEPT + 10):
+def test_calls_that_nobody_sends_do_not_pile_up(spans, exporter, record):
+    for _ in range(MOST_WAITING + 10):
         spans.note(record())
-    assert len(spans._noted) == MOST_KEPT
+    spans.send()
+    assert len(exporter.get_finished_spans()) == MOST_WAITING
 
 
 def test_the_last_spans_are_sent_at_the_end(spans, exporter, record):

@@ -13,7 +13,7 @@ _LARGEST_ID = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What somebody signs in with."""
+    """The username and password of a sign-in."""
 
     username: str
     password: str = field(repr=False)

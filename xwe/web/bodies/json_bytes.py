@@ -20,7 +20,7 @@ def read_body(environ: WSGIEnvironment, max_bytes: int) -> bytes:
     """The whole request body.
 
     Raises:
-        RequestEntityTooLarge: it is longer than `max_bytes`, announced or found out.
+        RequestEntityTooLarge: it is longer than `max_bytes`, as announced or as read.
         InvalidRequestError: it ended early, or its framing is broken.
     """
     announced = environ.get("CONTENT_LENGTH") or ""
@@ -28,11 +28,11 @@ def read_body(environ: WSGIEnvironment, max_bytes: int) -> bytes:
     if length is not None and length > max_bytes:
         raise RequestEntityTooLarge
     if length is None and not environ.get("wsgi.input_terminated"):
-        return b""  # a server that does not mark the body's end must not be read from
+        return b""  # without an end mark, reading would block
     try:
         body: bytes = environ["wsgi.input"].read(max_bytes + 1 if length is None else length)
     except Exception as error:
-        # Each server has its own exceptions for this, and every one of them is the client's doing.
+        # Every server has its own exceptions for this, and all of them are caused by the client.
         raise InvalidRequestError("The body could not be read to its end.") from error
     if len(body) > max_bytes:
         raise RequestEntityTooLarge
@@ -45,7 +45,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`.
 
     Raises:
-        InvalidRequestError: it is not JSON, not UTF-8, nested too deep or not an object.
+        InvalidRequestError: it is not JSON, not UTF-8, nested too deeply or not an object.
     """
     try:
         value = orjson.loads(body)
@@ -57,13 +57,13 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def parse_query(environ: WSGIEnvironment) -> dict[str, str]:
-    """The query string's fields, the first of each name, strictly UTF-8.
+    """The fields of the query string as strict UTF-8; the first value of each name counts.
 
     Raises:
         InvalidRequestError: the query is not UTF-8.
     """
     try:
-        # WSGI hands bytes over as latin-1; a client that did not escape them meant UTF-8.
+        # WSGI decodes bytes as latin-1; a client that did not escape them meant UTF-8.
         query = environ.get("QUERY_STRING", "").encode("latin-1").decode("utf-8")
         fields = parse_qs(query, keep_blank_values=True, errors="strict")
     except ValueError:
@@ -76,10 +76,10 @@ def json_response(
     status: int = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """`payload` as a JSON response, non-ASCII text unescaped."""
+    """`payload` as a JSON response, with non-ASCII text unescaped."""
     try:
         body = orjson.dumps(payload)
     except TypeError:
-        # Half of a surrogate pair in a provider's text: JSON text can carry it, UTF-8 cannot.
+        # A lone surrogate in a provider's text: JSON can escape it, UTF-8 cannot encode it.
         body = json.dumps(payload).encode()
     return Response(body, status, headers, content_type=JSON)

@@ -21,7 +21,7 @@ ROLES = frozenset({"system", "user", "assistant"})
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What the model is asked; None leaves a choice to the provider."""
+    """A request to the model; None leaves the choice to the provider."""
 
     messages: list[Message]
     temperature: float | None = None

@@ -1,4 +1,4 @@
-"""Accounts: sign up, in and out; one's settings, sessions and tokens; and the pages for it."""
+"""Accounts: signing up, in and out; a user's settings, sessions and tokens; and their pages."""
 
 import logging
 from collections.abc import Mapping
@@ -29,14 +29,14 @@ log = logging.getLogger(__name__)
 
 blueprint = Blueprint("accounts", __name__)
 
-# A token is shown this once, and neither it nor who is signed in is for a cache.
+# A token is shown only once, and neither it nor the signed-in user belongs in a cache.
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
 @blueprint.post("/auth/register")
 @takes(bodies.credentials)
 def register(asked: bodies.Credentials) -> Response:
-    """Make an account, and sign in."""
+    """Create an account and sign in."""
     if _accounts().signup_is_open:
         current_application().services.limits.take_registration(_address())
     signed_in = _accounts().register(asked.username, asked.password, user_agent=_user_agent())
@@ -55,8 +55,8 @@ def log_in(asked: bodies.Credentials) -> Response:
 
 @blueprint.post("/auth/logout")
 def log_out() -> Response:
-    """Sign out here; whoever is not signed in may say so too."""
-    # The cookie's own session, whoever a token beside it speaks for.
+    """Sign out of this browser; harmless for callers who are not signed in."""
+    # The session of the cookie, even if a token beside it belongs to another user.
     if secret := request.cookies.get(COOKIE):
         _accounts().log_out(secret)
     response = _reply({"ok": True})
@@ -67,7 +67,7 @@ def log_out() -> Response:
 @blueprint.get("/auth/me")
 @login_required
 def me() -> Response:
-    """Who is signed in."""
+    """The signed-in user."""
     return _reply(_user(require_user()))
 
 
@@ -85,7 +85,7 @@ def change_password(asked: bodies.PasswordChange) -> Response:
 @blueprint.get("/api/me/settings")
 @login_required
 def settings() -> Response:
-    """What the user has set."""
+    """The user's settings."""
     return _reply({"settings": _accounts().settings(require_user().id)})
 
 
@@ -93,15 +93,15 @@ def settings() -> Response:
 @login_required
 @takes(dict)
 def set_settings(values: Mapping[str, Any]) -> Response:
-    """Replace what the user has set."""
-    kept = _accounts().set_settings(require_user().id, dict(values))
-    return _reply({"ok": True, "settings": kept})
+    """Replace the user's settings."""
+    stored = _accounts().set_settings(require_user().id, dict(values))
+    return _reply({"ok": True, "settings": stored})
 
 
 @blueprint.get("/api/me/sessions")
 @login_required
 def sessions() -> Response:
-    """Where the user is signed in."""
+    """The browsers where the user is signed in."""
     identity = current_identity()
     own = identity.session_id if identity else None
     found = _accounts().sessions(require_user().id)
@@ -111,7 +111,7 @@ def sessions() -> Response:
 @blueprint.delete("/api/me/sessions")
 @login_required
 def end_sessions() -> Response:
-    """Sign out everywhere, here too."""
+    """Sign out everywhere, including here."""
     _accounts().log_out_everywhere(require_user().id)
     response = _reply({"ok": True})
     sign_out(response)
@@ -138,7 +138,7 @@ def tokens() -> Response:
 @login_required
 @takes(bodies.token_name)
 def add_token(name: str) -> Response:
-    """A new token; `token` is shown this once."""
+    """Create a token; `token` is shown only in this reply."""
     token, secret = _accounts().add_token(require_user().id, name)
     return _reply({"ok": True, **_token(token), "token": secret})
 
@@ -146,14 +146,14 @@ def add_token(name: str) -> Response:
 @blueprint.delete("/api/me/tokens/<int:token_id>")
 @login_required
 def delete_token(token_id: int) -> Response:
-    """Make a token worthless."""
+    """Revoke a token."""
     _accounts().delete_token(require_user().id, bodies.row_id(token_id))
     return _reply({"ok": True})
 
 
 @blueprint.get("/login")
 def sign_in_page() -> AnyResponse:
-    """Sign in or sign up; whoever has done so goes on to where they wanted to go."""
+    """Sign in or sign up; signed-in users go on to the page they asked for."""
     wanted = _own_path(request.args.get("next", ""))
     if current_user() is not None:
         return redirect(wanted)
@@ -169,14 +169,14 @@ def account_page() -> Response:
 
 @blueprint.app_context_processor
 def _page_values() -> dict[str, object]:
-    """What the rail shows of whoever is signed in."""
-    # A page that tells what is wrong must not fail over it.
+    """The signed-in user, for the rail."""
+    # An error page must not fail because of it.
     try:
         return {"user": current_user()}
     except DatabaseUnavailableError:
         return {"user": None}
     except Exception:
-        log.exception("Request %s: who is signed in cannot be told", request_id.get())
+        log.exception("Request %s: the signed-in user could not be read", request_id.get())
         return {"user": None}
 
 
@@ -193,7 +193,7 @@ def _user_agent() -> str:
 
 
 def _own_path(wanted: str) -> str:
-    """`wanted` if it is a path here; a link that somebody sent may not lead away."""
+    """`wanted` if it is a path on this server, so that a link cannot lead to another site."""
     is_own = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
     return wanted if is_own and wanted.isprintable() else url_for("pages.chat")
 

@@ -1,4 +1,4 @@
-"""Characters: made from a source, read and edited by category, renamed, copied, brought back."""
+"""Characters: created from a source, read and edited by category, renamed, copied, restored."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -28,9 +28,9 @@ blueprint = Blueprint("characters", __name__)
 def may_take(
     schema: Callable[[Mapping[str, Any]], T],
 ) -> Callable[[Callable[Concatenate[T, P], Response]], Callable[P, Response]]:
-    """As `takes`, for bodies that may be left out altogether.
+    """Like `takes`, for bodies that may be missing.
 
-    They may be as long as any that the server reads: a source is a document, not a prompt.
+    They may be as large as the server allows: a source is a document, not a prompt.
     """
 
     def decorate(view: Callable[Concatenate[T, P], Response]) -> Callable[P, Response]:
@@ -48,7 +48,7 @@ def may_take(
 @blueprint.get("/api/characters")
 @login_required
 def listed() -> Response:
-    """The user's characters, the one talked to last first."""
+    """The user's characters, most recently used first."""
     items = [_summary(each) for each in _characters().listed(require_user().id)]
     return json_response({"items": items})
 
@@ -58,7 +58,7 @@ def listed() -> Response:
 @calls_model
 @may_take(bodies.new_character)
 def create(asked: NewCharacter) -> Response:
-    """Make a character; its sheet is written in the background."""
+    """Create a character; its sheet is written in the background."""
     made = _characters().create(require_user().id, asked)
     return json_response({"task_id": made.task_id, "role": made.role}, HTTPStatus.ACCEPTED)
 
@@ -66,7 +66,7 @@ def create(asked: NewCharacter) -> Response:
 @blueprint.get("/api/characters/samples")
 @login_required
 def samples() -> Response:
-    """The texts that ship with the application."""
+    """The sample texts of the application."""
     items = [
         {"name": each.name, "language": each.language, "text": each.text}
         for each in map(sample, LANGUAGES)
@@ -77,7 +77,7 @@ def samples() -> Response:
 @blueprint.get("/api/characters/<role>/structured")
 @login_required
 def sheet(role: str) -> Response:
-    """The eight categories, as far as they are written, and what else is known."""
+    """The sheet: the categories written so far, and everything else about the character."""
     found = _characters().sheet(require_user().id, role)
     return json_response(structured(found), headers=_etag(found.character.version))
 
@@ -86,7 +86,7 @@ def sheet(role: str) -> Response:
 @login_required
 @may_take(bodies.sheet_change)
 def save_sheet(change: bodies.SheetChange, role: str) -> Response:
-    """Replace the categories that are sent, if nobody has changed the sheet since it was read."""
+    """Replace the given categories, unless the sheet has changed since it was read."""
     version = _characters().save(
         require_user().id,
         role,
@@ -102,7 +102,7 @@ def save_sheet(change: bodies.SheetChange, role: str) -> Response:
 @calls_model
 @may_take(bodies.model_choice)
 def retry_category(model: str | None, role: str, name: str) -> Response:
-    """Have one category written anew."""
+    """Regenerate one category."""
     return _queued(_characters().retry_category(require_user().id, role, name, model))
 
 
@@ -111,7 +111,7 @@ def retry_category(model: str | None, role: str, name: str) -> Response:
 @calls_model
 @may_take(bodies.model_choice)
 def complete(model: str | None, role: str) -> Response:
-    """Have what is missing of the sheet written."""
+    """Generate what is missing from the sheet."""
     return _queued(_characters().complete(require_user().id, role, model))
 
 
@@ -127,7 +127,7 @@ def memories(role: str) -> Response:
 @login_required
 @takes(bodies.memory_tiers)
 def save_memories(tiers: Mapping[MemoryTier, list[str]], role: str) -> Response:
-    """Replace what it remembers, tier by tier."""
+    """Replace its memories, tier by tier."""
     _characters().set_memories(require_user().id, role, tiers)
     return json_response({"ok": True})
 
@@ -136,7 +136,7 @@ def save_memories(tiers: Mapping[MemoryTier, list[str]], role: str) -> Response:
 @login_required
 @takes(bodies.new_name)
 def rename(name: str, role: str) -> Response:
-    """Give it another name."""
+    """Rename it."""
     return json_response({"ok": True, "role": _characters().rename(require_user().id, role, name)})
 
 
@@ -159,7 +159,7 @@ def remove(role: str) -> Response:
 @blueprint.post("/api/characters/<role>/restore")
 @login_required
 def restore(role: str) -> Response:
-    """Bring back what was deleted."""
+    """Restore a deleted character."""
     _characters().restore(require_user().id, role)
     return json_response({"ok": True})
 
@@ -174,7 +174,7 @@ def list_page() -> Response:
 @blueprint.get("/characters/new")
 @login_required
 def new_page() -> Response:
-    """Where a new character comes from."""
+    """The form for a new character."""
     is_demo = current_application().settings.provider.is_demo
     return render_page("character_new.html", is_demo=is_demo)
 
@@ -182,7 +182,7 @@ def new_page() -> Response:
 @blueprint.get("/characters/<role>")
 @login_required
 def sheet_page(role: str) -> Response:
-    """A character's sheet, also while it is being written."""
+    """A character's sheet, even while it is being written."""
     try:
         found = _characters().sheet(require_user().id, role)
     except NotFoundError:
@@ -198,7 +198,7 @@ def sheet_page(role: str) -> Response:
 
 
 def _shape(found: Sheet) -> list[dict[str, Any]]:
-    """The categories in order, with their fields and which of these are lists."""
+    """The categories in order, each with its fields and the names of the fields that are lists."""
     language = structured(found)["language"]
     return [
         {"name": each.name, "fields": each.fields, "lists": sorted(each.lists)}

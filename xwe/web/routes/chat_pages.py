@@ -1,4 +1,4 @@
-"""The pages of the chats that last: all of them, and the one with a character."""
+"""The pages of stored chats: the list of them, and the chat with a character."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,33 +13,33 @@ from xwe.web.pages.rendering import render_page
 
 blueprint = Blueprint("chat_pages", __name__)
 
-# As many colours as avatar.css has; avatar.js reckons the same.
+# The number of colours in avatar.css; avatar.js computes the same hue.
 _HUES = 8
-# The category that says who somebody is, in each language.
+# The category that describes who a character is, in each language.
 _IDENTITY = "|".join(PROFILE_CATEGORIES[language][0].name for language in LANGUAGES)
 
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Who answers in a chat, and how they look: a letter on one of some colours."""
+    """The character in a chat, shown as a coloured letter."""
 
     name: str
 
     @property
     def letter(self) -> str:
-        """What stands for a picture."""
+        """The letter shown instead of a picture."""
         return self.name[:1].upper()
 
     @property
     def hue(self) -> int:
-        """The number of the letter's colour."""
+        """The number of its colour."""
         return sum(map(ord, self.name)) % _HUES
 
 
 @blueprint.get("/chat/<role>")
 @login_required
 def character_chat(role: str) -> Response:
-    """The chat with a character; its messages are read by the page."""
+    """The chat with a character; the page fetches its messages."""
     try:
         character = (
             current_application().services.characters.sheet(require_user().id, role).character
@@ -50,7 +50,7 @@ def character_chat(role: str) -> Response:
 
 
 def chats() -> Response:
-    """The start page of who is signed in: their chats."""
+    """The start page of a signed-in user: their chats."""
     return _page("chats.html")
 
 
@@ -66,6 +66,6 @@ def _page(
         character_id=character_id,
         identity=_IDENTITY,
     )
-    # What is the reader's own is not for a cache that others, or the next reader, are shown from.
+    # A user's own page must not come from a cache for another user of the browser.
     response.headers["Cache-Control"] = "private, no-cache"
     return response

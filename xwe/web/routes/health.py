@@ -1,4 +1,4 @@
-"""Whether this process is alive, and whether it should get work. None of this asks the model."""
+"""Health checks: is this process alive, and should it get work? None of them calls the model."""
 
 from http import HTTPStatus
 
@@ -13,26 +13,26 @@ from xwe.web.bodies.json_bytes import json_response
 
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 
-# A loop that is this late answers nobody in time; the watchdog has logged what keeps it by then.
+# A loop this late cannot answer in time. The watchdog has logged by now what blocks it.
 BLOCKED_AFTER_S = 2.0
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
 @blueprint.get("")
 def health() -> Response:
-    """The simple form that older monitors ask for: the process answers."""
+    """The simple form for older monitors: the process answers."""
     return json_response({"status": "ok"}, headers=_NO_STORE)
 
 
 @blueprint.get("/live")
 def live() -> Response:
-    """200 as long as the process answers at all; a restart is the cure for anything else."""
+    """200 as long as the process answers; if it does not, a restart is the cure."""
     return json_response({"status": "live"}, headers=_NO_STORE)
 
 
 @blueprint.get("/ready")
 def ready() -> Response:
-    """200 while new work is welcome, else 503 with the reasons."""
+    """200 while it accepts new work, else 503 with the reasons."""
     reasons = _reasons_against()
     if not reasons:
         return json_response({"status": "ready"}, headers=_NO_STORE)
@@ -47,12 +47,12 @@ def _reasons_against() -> list[str]:
         "draining": app.is_draining,
         "loop_blocked": get_loop_thread().lag_s > BLOCKED_AFTER_S,
         "queue_full": _is_queue_full(app.services.client),
-        "database_unavailable": _is_away(app.services.database),
+        "database_unavailable": _is_unavailable(app.services.database),
     }
     return [reason for reason, holds in found.items() if holds]
 
 
-def _is_away(database: Database) -> bool:
+def _is_unavailable(database: Database) -> bool:
     try:
         database.ping()
     except DatabaseUnavailableError:
@@ -62,9 +62,9 @@ def _is_away(database: Database) -> bool:
 
 def _is_queue_full(client: LLMClient) -> bool:
     stats = client.stats()
-    places, pool = stats["admission"], stats["executor"]
-    on_loop = places is not None and (
-        places["running"] >= places["max_running"] and places["waiting"] >= places["max_waiting"]
+    slots, pool = stats["admission"], stats["executor"]
+    on_loop = slots is not None and (
+        slots["running"] >= slots["max_running"] and slots["waiting"] >= slots["max_waiting"]
     )
     in_threads = pool is not None and (
         pool["running"] >= pool["max_workers"] and pool["waiting"] >= pool["queue_size"]

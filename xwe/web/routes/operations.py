@@ -1,8 +1,8 @@
-"""For those who run the server: Prometheus metrics, and the figures of the system page.
+"""For operators: Prometheus metrics and the figures of the system page.
 
-Neither is public: who may call the model may read them. A client's address is no reason to let it
-in, since behind a proxy everybody's is the proxy's. They are answered during the drain, too,
-which is when somebody watches.
+Neither is public: callers who may call the model may read them. A client's address is no reason to
+let it in, because behind a proxy all clients have the proxy's. They stay available during the
+drain, which is when operators watch.
 """
 
 import time
@@ -29,7 +29,7 @@ def metrics() -> Response:
     app = current_application()
     if not app.settings.observation.prometheus:
         return error_response(HTTPStatus.NOT_FOUND, "not_found", "ENABLE_PROMETHEUS is false.")
-    from xwe.observability.exposition import expose  # noqa: PLC0415 - memory that only a scrape needs
+    from xwe.observability.exposition import expose  # noqa: PLC0415 - takes memory, which only scrapes need
 
     workers, exited = app.services.observation.all_workers()
     page = expose(workers, exited, request.headers.get("Accept", ""))
@@ -39,14 +39,14 @@ def metrics() -> Response:
 @blueprint.get("/api/llm/status")
 @protected
 def status() -> Response:
-    """How the server is doing, and how it has been for the last minutes."""
+    """The state of the server now and over the last minutes."""
     app = current_application()
     workers, _ = app.services.observation.all_workers()
     return json_response(status_of(workers, _limits(app.settings), time.time()), headers=_NO_STORE)
 
 
 def _limits(settings: Settings) -> dict[str, Any]:
-    """What each worker may take on; durations in seconds."""
+    """The limits of each worker; durations in seconds."""
     llm = settings.llm
     return {
         "transport": llm.transport,

@@ -1,4 +1,4 @@
-"""The pages."""
+"""The pages that need no account."""
 
 from flask import Blueprint, Response
 
@@ -12,7 +12,7 @@ blueprint = Blueprint("pages", __name__)
 
 @blueprint.get("/")
 def chat() -> Response:
-    """Ask the model, watch the answer come; for who is signed in, their chats."""
+    """A chat with the model; for a signed-in user, the list of their chats."""
     if current_user() is not None:
         return chat_pages.chats()
     return _page("chat.html")
@@ -20,25 +20,25 @@ def chat() -> Response:
 
 @blueprint.get("/stream")
 def plain_stream() -> Response:
-    """The least that a page needs to show a streamed answer: plain text, read as it comes."""
+    """The minimum a page needs to show a streamed answer: plain text, shown as it arrives."""
     return _page("stream.html")
 
 
 @blueprint.get("/playground")
 def playground() -> Response:
-    """Several users one after another, and all at once: measured side by side."""
+    """Several users, one after another and all at once, measured side by side."""
     return _page("playground.html")
 
 
 @blueprint.get("/tools")
 def tools() -> Response:
-    """A question with tools in each mode, as a timeline: what ran when, measured and computed."""
+    """A question with tools in each mode as a timeline, measured and computed."""
     return _page("tools.html")
 
 
 @blueprint.get("/system")
 def system() -> Response:
-    """How the server is doing, and how it has been for the last minutes."""
+    """The state of the server now and over the last minutes."""
     return _page("system.html")
 
 

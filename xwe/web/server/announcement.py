@@ -36,7 +36,7 @@ def announce(settings: Settings, addresses: Sequence[str]) -> None:
 
 def _access(settings: Settings) -> str:
     if settings.access.mode == "open":
-        return "whoever reaches this address"
+        return "anyone who can reach this address"
     if settings.access.api_token:
         return "programs with `Authorization: Bearer <XWE_API_TOKEN>`"
-    return "nobody; set XWE_API_TOKEN for programs, or XWE_ACCESS=open for this machine alone"
+    return "no one; set XWE_API_TOKEN for programs, or XWE_ACCESS=open for this machine alone"

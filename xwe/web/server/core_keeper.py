@@ -65,12 +65,25 @@ class CoreKeeper:
         """Pin the threads now, and keep checking in a background thread."""
         if len(self._usable) > 1:
             sys.setswitchinterval(SWITCH_INTERVAL_S)
-            self._pin()
+            self.pin()
             threading.Thread(target=self._run, name="xwe-core-keeper", daemon=True).start()
 
     def stop(self) -> None:
         """Stop checking; the threads stay where they are."""
         self._ended.set()
+
+    def pin(self) -> None:
+        """Move all threads but the free ones to the current core."""
+        threads = threading.enumerate()
+        free = {t.native_id for t in threads if t.name.startswith(FREE_THREADS)}
+        # Not by native_id: after a fork, the main thread's is still the parent's.
+        for task in _THREADS.iterdir():
+            thread_id = int(task.name)
+            if thread_id not in free:
+                try:
+                    os.sched_setaffinity(thread_id, {self._core})
+                except OSError:  # it has just ended, or the core is no longer ours
+                    continue
 
     def _run(self) -> None:
         busy, own_s, at = core_times(self._usable), time.process_time(), time.monotonic()
@@ -87,19 +100,7 @@ class CoreKeeper:
             core = better_core(others, self._core)
             if core != self._core:
                 self._core = core
-                self._pin()
-
-    def _pin(self) -> None:
-        threads = threading.enumerate()
-        free = {t.native_id for t in threads if t.name.startswith(FREE_THREADS)}
-        # Not by native_id: after a fork, the main thread's is still the parent's.
-        for task in _THREADS.iterdir():
-            thread_id = int(task.name)
-            if thread_id not in free:
-                try:
-                    os.sched_setaffinity(thread_id, {self._core})
-                except OSError:  # it has just ended, or the core is no longer ours
-                    continue
+                self.pin()
 
 
 def core_times(cores: Collection[int]) -> dict[int, float]:

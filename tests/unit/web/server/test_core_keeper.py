@@ -28,7 +28,7 @@ def test_a_worker_moves_only_when_it_is_worth_it(
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
-def test_threads_are_held_together_but_for_the_free_ones() -> None:
+def test_all_threads_but_the_free_ones_are_pinned_to_one_core() -> None:
     before = os.sched_getaffinity(0)
     if len(before) < 2:
         pytest.skip("there is only one core")
@@ -46,7 +46,7 @@ def test_threads_are_held_together_but_for_the_free_ones() -> None:
         started.acquire(timeout=60)
     keeper = CoreKeeper(1)
     try:
-        keeper._hold()
+        keeper.pin()
         assert os.sched_getaffinity(ids["held"]) == {sorted(before)[1 % len(before)]}
         assert os.sched_getaffinity(ids[f"{FREE_THREADS}-1"]) == before
     finally:
@@ -67,7 +67,7 @@ def test_every_usable_core_has_its_time() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
-def test_the_child_of_a_fork_is_held_and_its_parent_is_not() -> None:
+def test_the_child_of_a_fork_is_pinned_and_its_parent_is_not() -> None:
     script = (
         "import os\n"
         "from xwe.web.server.core_keeper import CoreKeeper\n"
