@@ -167,7 +167,7 @@ def test_running_out_of_descriptors_does_not_end_the_worker(start_server, tmp_pa
     ).wait_until_ready()
     worker = ask(server)
     clients = server.connect_many(80)
-    while "No new connection can be taken" not in server.log:
+    while "No new connection can be accepted" not in server.log:
         assert server.process.poll() is None
         assert "Exception in worker process" not in server.log
     for client in clients:
