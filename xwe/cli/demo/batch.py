@@ -1,77 +1,59 @@
-"""A batch in which the model refuses one item, and nobody else notices."""
+"""A batch in which the model refuses one item, and the others do not notice."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Final
 
 from xwe.cli.demo.screen import Screen, columns, padded
 from xwe.cli.demo.texts import Texts
-from xwe.cli.demo.watching import News, watch
 from xwe.core.concurrency.batch import AsyncBatchProcessor
+from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.core.nlp.llm_client import LLMClient
 
-AT_ONCE = 3
-REFUSED = 2  # the place in the list
-
-_GOOD: Mapping[str, object] = {"latency_s": 0.5}
-_BAD: Mapping[str, object] = {**_GOOD, "fault": "status", "status": 400}
-
-
-@dataclass(slots=True)
-class _Item:
-    """One item as far as it has come."""
-
-    name: str
-    behaviour: Mapping[str, object]
-    state: str
-    result: str | BaseException | None = None
+_AT_ONCE: Final = 3
+_REFUSED: Final = 2  # its place in the list
+_GOOD: Final[Mapping[str, object]] = {"latency_s": 0.5}
+_BAD: Final[Mapping[str, object]] = {**_GOOD, "fault": "status", "status": 400}
 
 
 def show_batch(screen: Screen, texts: Texts, client: LLMClient) -> None:
-    """Work the batch off, and show each item's result in its place."""
-    screen.heading("3  " + texts.batch.format(count=len(texts.batch_items)))
-    items = [
-        _Item(name, _BAD if place == REFUSED else _GOOD, texts.batch_waits)
-        for place, name in enumerate(texts.batch_items)
-    ]
-    news = News()
+    """Process the batch, and show each item's result in its place."""
+    items: list[str] = texts["batch_items"]
+    results: dict[str, str | BaseException] = {}
+    screen.heading("3  " + texts["batch"].format(count=len(items)))
 
-    async def ask(item: _Item) -> str:
-        item.state = texts.batch_runs
-        news.tell()
-        reply = await client.complete_async(
-            texts.batch_prompt.format(item=item.name), extra={"mock": item.behaviour}
-        )
-        item.result = reply.text
-        news.tell()
+    async def ask(item: str) -> str:
+        behaviour = _BAD if item == items[_REFUSED] else _GOOD
+        prompt = texts["batch_prompt"].format(item=item)
+        reply = await client.complete_async(prompt, extra={"mock": behaviour})
+        results[item] = reply.text
         return reply.text
 
-    async def work() -> list[str | BaseException]:
-        async with AsyncBatchProcessor[_Item, str](ask, max_workers=AT_ONCE) as processor:
+    async def process() -> list[str | BaseException]:
+        async with AsyncBatchProcessor[str, str](ask, max_workers=_AT_ONCE) as processor:
             return await processor.process_batch(items)
 
-    begun = time.monotonic()
-    results = watch(work(), news, lambda: screen.draw(_lines(screen, items)))
-    seconds = time.monotonic() - begun
-    for item, result in zip(items, results, strict=True):
-        item.result = result
-    screen.settle(_lines(screen, items))
-    bad = sum(isinstance(result, BaseException) for result in results)
-    facts = texts.batch_facts.format(good=len(results) - bad, bad=bad, seconds=seconds)
-    screen.result(facts)
+    began = time.monotonic()
+    processing = get_loop_thread().submit(process())
+    screen.watch([processing], lambda: _lines(screen, items, results))
+    results.update(zip(items, processing.result(), strict=True))
+    seconds = time.monotonic() - began
+    screen.settle(_lines(screen, items, results))
+    bad = sum(isinstance(result, BaseException) for result in results.values())
+    facts = texts["batch_facts"].format(good=len(items) - bad, bad=bad, seconds=seconds)
+    screen.say(facts, is_bold=True)
 
 
-def _lines(screen: Screen, items: list[_Item]) -> list[str]:
-    label = max(columns(item.name) for item in items)
-    room = screen.width - label - 6
-    return [_line(screen, item, label, room) for item in items]
-
-
-def _line(screen: Screen, item: _Item, label: int, room: int) -> str:
-    if item.result is None:
-        mark, said = screen.mark_open, item.state
-    elif isinstance(item.result, BaseException):
-        mark, said = screen.mark_bad, f"{type(item.result).__name__}: {item.result}"
-    else:
-        mark, said = screen.mark_good, " ".join(item.result.split())
-    return f"  {mark} {padded(item.name, label)}  {padded(said, room).rstrip()}"
+def _lines(
+    screen: Screen, items: list[str], results: Mapping[str, str | BaseException]
+) -> list[str]:
+    label = max(map(columns, items))
+    lines = []
+    for item in items:
+        result = results.get(item)
+        mark, said = screen.pending if result is None else screen.good, str(result or "")
+        if isinstance(result, BaseException):
+            mark, said = screen.bad, f"{type(result).__name__}: {result}"
+        said = padded(" ".join(said.split()), screen.width - label - 6)
+        lines.append(f"  {mark} {padded(item, label)}  {said.rstrip()}")
+    return lines

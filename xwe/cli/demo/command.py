@@ -38,26 +38,26 @@ def demo_command(latency_s: float) -> None:
     """
     screen, texts = Screen(sys.stdout, os.environ), texts_for(os.environ)
     model = BuiltInModel(logging.getLogger("xwe.demo"))
-    begun = time.monotonic()
+    began = time.monotonic()
     try:
-        screen.say(texts.starting)
+        screen.say(texts["starting"])
         endpoint = model.start() + CHAT_COMPLETIONS
-        screen.remark(texts.setting.format(latency=latency_s))
-        policy = ClientPolicy(observer=_unheard)
+        screen.remark(texts["setting"].format(latency=latency_s))
+        policy = ClientPolicy(observer=_ignore)
         with LLMClient(PLACEHOLDER_KEY, endpoint, transport="aiohttp", policy=policy) as client:
             show_users(screen, texts, client, latency_s)
             show_streams(screen, texts, client)
             show_batch(screen, texts, client)
         screen.say()
-        screen.remark(texts.end.format(seconds=time.monotonic() - begun))
+        screen.remark(texts["end"].format(seconds=time.monotonic() - began))
     except KeyboardInterrupt:
-        screen.say("\n" + texts.interrupted)
+        screen.say("\n" + texts["interrupted"])
         sys.exit(_EXIT_INTERRUPTED)
-    except RuntimeError as error:  # the model server's word on why it did not start
+    except RuntimeError as error:  # the model server did not start, or an app failed
         raise click.ClickException(str(error)) from error
     finally:
         model.stop()
 
 
-def _unheard(_record: CallRecord) -> None:
-    """The demo shows its one failure itself."""
+def _ignore(_record: CallRecord) -> None:
+    """The demo shows its one failure itself; a warning in the log would repeat it."""

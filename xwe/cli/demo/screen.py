@@ -1,17 +1,25 @@
 """What the demo writes on: lines that grow in place on a terminal, each line once elsewhere."""
 
 import io
+import re
 import shutil
 import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import TextIO
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from itertools import accumulate
+from typing import Any, Final, TextIO
 
 import click
 
-WIDEST = 100
-NARROWEST = 50
-# Redrawing more often is not seen, and a slow terminal would fall behind.
-REDRAW_EVERY_S = 0.1
+WIDEST: Final = 100
+NARROWEST: Final = 50
+# Nobody sees faster redrawing, and a slow terminal would fall behind.
+REDRAW_EVERY_S: Final = 0.1
+# Where a line may be broken: after a Chinese character and the punctuation that must not begin a
+# line, or after a word and its spaces.
+_WIDE: Final = "⺀-鿿豈-﫿"
+_STOPS: Final = "　-〿！-｠—…“”‘’"
+_PIECES: Final = re.compile(rf"[{_WIDE}]?[{_STOPS}]+\s*|[{_WIDE}]\s*|[^\s{_WIDE}{_STOPS}]+\s*|\s+")
 
 
 class Screen:
@@ -19,15 +27,15 @@ class Screen:
 
     Args:
         stream: where to write.
-        environ: NO_COLOR takes the colours away, TERM=dumb the redrawing too.
+        environ: NO_COLOR turns the colours off, TERM=dumb the redrawing too.
     """
 
     def __init__(self, stream: TextIO, environ: Mapping[str, str]) -> None:
-        # A terminal without the characters shows another one rather than a traceback.
+        # A terminal that lacks a character shows another one, not a traceback.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
         size = shutil.get_terminal_size()
-        # A line that the terminal broke in two could not be found again.
+        # A line that the terminal wraps cannot be redrawn in place.
         is_wide_enough = size.columns >= NARROWEST
         self.is_live = stream.isatty() and environ.get("TERM") != "dumb" and is_wide_enough
         self.width = min(size.columns - 1, WIDEST) if self.is_live else WIDEST
@@ -35,130 +43,87 @@ class Screen:
         self._stream = stream
         self._has_colour = self.is_live and not environ.get("NO_COLOR")
         self._drawn = 0
-        self._full, self._ok, self._bad, self._dots = _marks(stream.encoding)
+        try:
+            "█✓✗·".encode(stream.encoding or "ascii")
+            full, good, bad, pending = "█", "✓", "✗", "·"
+        except (UnicodeEncodeError, LookupError):
+            full, good, bad, pending = "#", "+", "x", "."
+        self._full = full
+        self.good = self.style(good, "green")
+        self.bad = self.style(bad, "red")
+        self.pending = self.style(pending, "bright_black")
 
-    def style(self, text: str, *, colour: str | None = None, is_bold: bool = False) -> str:
-        """`text` with its colour where there are colours."""
+    def style(self, text: str, colour: str | None = None, *, is_bold: bool = False) -> str:
+        """`text` in a colour, where there are colours."""
         return click.style(text, fg=colour, bold=is_bold) if self._has_colour else text
+
+    def say(self, text: str = "", colour: str | None = None, *, is_bold: bool = False) -> None:
+        """Text that stays, wrapped to the screen's width."""
+        for line in wrapped(text, self.width):
+            self._write(self.style(line, colour, is_bold=is_bold) + "\n")
 
     def heading(self, text: str) -> None:
         """The title of a part."""
-        self.say()
-        self._say_wrapped(text, colour="cyan", is_bold=True)
-
-    def say(self, text: str = "") -> None:
-        """A line that stays."""
-        self._write(text + "\n")
-
-    def result(self, text: str) -> None:
-        """What a part has found."""
-        self._say_wrapped(text, is_bold=True)
+        self.say("\n" + text, "cyan", is_bold=True)
 
     def remark(self, text: str) -> None:
-        """What should be known about it."""
-        self._say_wrapped(text, colour="bright_black")
+        """What should be known about the figures."""
+        self.say(text, "bright_black")
 
-    def _say_wrapped(self, text: str, *, colour: str | None = None, is_bold: bool = False) -> None:
-        for line in wrapped(text, self.width):
-            self.say(self.style(line, colour=colour, is_bold=is_bold))
-
-    def draw(self, lines: Sequence[str]) -> None:
-        """Lines that will change: on a terminal they replace the ones drawn before."""
-        if not self.is_live:
-            return
-        up = f"\x1b[{self._drawn}A" if self._drawn else ""
-        self._write(up + "".join(f"\r\x1b[2K{line}\n" for line in lines))
-        self._drawn = len(lines)
+    def watch(self, work: Sequence[Future[Any]], lines: Callable[[], Sequence[str]]) -> None:
+        """Draw `lines()` until all the work is done. On Ctrl-C the work is cancelled."""
+        try:
+            while wait(work, REDRAW_EVERY_S).not_done:
+                self._draw(lines())
+        finally:
+            for each in work:
+                each.cancel()
 
     def settle(self, lines: Sequence[str]) -> None:
         """The last state of what was drawn; it stays."""
         if self.is_live:
-            self.draw(lines)
+            self._draw(lines)
             self._drawn = 0
         else:
-            for line in lines:
-                self.say(line)
+            self._write("".join(f"{line}\n" for line in lines))
 
-    def bar(self, part: float, whole: float, width: int) -> str:
-        """A bar of `width` columns, filled to `part` of `whole`."""
-        filled = min(width, max(1, round(width * part / whole))) if part > 0 and whole > 0 else 0
-        return self._full * filled + " " * (width - filled)
+    def bar(self, share: float, width: int, colour: str) -> str:
+        """A bar of `width` columns, filled to a share of it."""
+        return self.style((self._full * round(width * share)).ljust(width), colour)
 
-    @property
-    def mark_good(self) -> str:
-        """Stands before what went well."""
-        return self.style(self._ok, colour="green")
-
-    @property
-    def mark_bad(self) -> str:
-        """Stands before what failed."""
-        return self.style(self._bad, colour="red")
-
-    @property
-    def mark_open(self) -> str:
-        """Stands before what is not decided."""
-        return self.style(self._dots, colour="bright_black")
+    def _draw(self, lines: Sequence[str]) -> None:
+        """Replace the lines that were drawn before, on a terminal."""
+        if self.is_live:
+            up = f"\x1b[{self._drawn}A" if self._drawn else ""
+            self._write(up + "".join(f"\r\x1b[2K{line}\n" for line in lines))
+            self._drawn = len(lines)
 
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
 
 
-def _marks(encoding: str | None) -> tuple[str, str, str, str]:
-    try:
-        "█✓✗·".encode(encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return "#", "+", "x", "."
-    return "█", "✓", "✗", "·"
-
-
 def columns(text: str) -> int:
     """How many columns of a terminal `text` takes."""
-    return sum(map(_columns_of, text))
-
-
-def _columns_of(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
 def padded(text: str, width: int) -> str:
     """`text` with spaces behind it, `width` columns in all; cut where it is longer."""
-    taken, kept = 0, []
-    for character in text:
-        if taken + _columns_of(character) > width:
-            break
-        kept.append(character)
-        taken += _columns_of(character)
-    return "".join(kept) + " " * (width - taken)
+    text = text[: sum(end <= width for end in accumulate(map(columns, text)))]
+    return text + " " * (width - columns(text))
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """`text` in lines of `width` columns at most: broken at spaces, and within Chinese."""
+    """`text` in lines of at most `width` columns: broken at spaces, and within Chinese."""
     lines = []
-    for paragraph in text.splitlines():
-        line, taken = "", 0
-        for word in _words(paragraph):
-            if taken + columns(word.rstrip()) > width and line:
+    for paragraph in text.split("\n"):
+        line = ""
+        for piece in _PIECES.findall(paragraph):
+            if line and columns(line) + columns(piece.rstrip()) > width:
                 lines.append(line.rstrip())
-                line, taken = "", 0
-            line += word
-            taken += columns(word)
+                line = ""
+            line += piece
         lines.append(line.rstrip())
     return lines
-
-
-def _words(paragraph: str) -> list[str]:
-    """Pieces between which a line may be broken; a space stays with the word before it."""
-    words = [""]
-    for character in paragraph:
-        previous = words[-1][-1:]
-        is_break = previous.isspace() and not character.isspace()
-        is_wide = _columns_of(character) > 1 or (previous and _columns_of(previous) > 1)
-        # A full-width stop or comma does not begin a line.
-        is_stop = unicodedata.category(character).startswith("P")
-        if is_break or (is_wide and not is_stop and not character.isspace()):
-            words.append("")
-        words[-1] += character
-    return [word for word in words if word]
