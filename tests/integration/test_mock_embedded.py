@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from xwe.mock import Behaviour, MockServer, chat
-from xwe.mock.demo_model import answer
+from xwe.mock.demo_model.answering import answer
 from xwe.mock.server import ModelServer
 
 QUESTION = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

@@ -13,11 +13,11 @@ from aiohttp import HttpVersion11, web
 from xwe.errors import InvalidRequestError
 from xwe.mock.behaviour import Behaviour
 from xwe.mock.delivery import Delivery, grouped, plain_delivery, stream_delivery
-from xwe.mock.demo_model import answer
+from xwe.mock.demo_model.answering import answer
 from xwe.mock.exchange import Exchange
 from xwe.mock.faults import fail_at_once, fail_within_reply, fails_at_once
 from xwe.mock.pacer import Pacer
-from xwe.mock.protocol import Envelope, Refusal, Reply, encode_completion
+from xwe.mock.protocol import CompletionIdentity, ErrorReply, ModelReply, encode_completion
 from xwe.mock.rules import Rule
 from xwe.mock.validation import find_refusal
 
@@ -57,7 +57,7 @@ class Chat:
     async def serve(self, exchange: Exchange, body: Any) -> web.StreamResponse:
         """Answer one request, or fail as asked."""
         if not isinstance(body, dict):
-            return await exchange.refuse(Refusal("The body is not a JSON object."))
+            return await exchange.refuse(ErrorReply("The body is not a JSON object."))
         clock = asyncio.get_running_loop().time
         arrived = clock()
         behaviour = self._behaviour_for(body)
@@ -72,7 +72,7 @@ class Chat:
                 return await exchange.refuse(refusal)
             reply = answer(body, behaviour)
         except InvalidRequestError as error:
-            return await exchange.refuse(Refusal(error.message, error.field))
+            return await exchange.refuse(ErrorReply(error.message, error.field))
         # What it takes to make the reply is part of the latency, as it is for a model.
         send = self._prepared(exchange, body, behaviour, reply)
         if behaviour.latency_s:
@@ -86,11 +86,11 @@ class Chat:
         return next(ruled, self._behaviour)
 
     def _prepared(
-        self, exchange: Exchange, body: dict[str, Any], behaviour: Behaviour, reply: Reply
+        self, exchange: Exchange, body: dict[str, Any], behaviour: Behaviour, reply: ModelReply
     ) -> Callable[[], Awaitable[web.StreamResponse]]:
         """What sends a reply that is encoded already."""
         options = body.get("stream_options") or {}
-        envelope = Envelope(
+        identity = CompletionIdentity(
             id=f"chatcmpl-demo{next(self._ids):08d}",
             created=int(time.time()),
             model=body["model"],
@@ -99,13 +99,13 @@ class Chat:
         is_broken = behaviour.fault not in _OMISSIONS
         exchange.write_bytes = behaviour.write_bytes
         if body.get("stream"):
-            delivery = stream_delivery(envelope, reply, behaviour)
+            delivery = stream_delivery(identity, reply, behaviour)
             if is_broken:
                 return partial(fail_within_reply, exchange, behaviour, delivery)
             return partial(self._send_stream, exchange, behaviour, delivery)
         if is_broken:
-            return partial(fail_within_reply, exchange, behaviour, plain_delivery(envelope, reply))
-        return partial(exchange.send, 200, encode_completion(envelope, reply))
+            return partial(fail_within_reply, exchange, behaviour, plain_delivery(identity, reply))
+        return partial(exchange.send, 200, encode_completion(identity, reply))
 
     async def _send_stream(
         self, exchange: Exchange, behaviour: Behaviour, delivery: Delivery

@@ -6,7 +6,7 @@ from typing import Final
 
 from xwe.mock.behaviour import Behaviour
 from xwe.mock.deltas import Deltas, reply_deltas
-from xwe.mock.protocol import DONE, ChunkEncoder, Envelope, Reply, encode_completion
+from xwe.mock.protocol import DONE, ChunkEncoder, CompletionIdentity, ModelReply, encode_completion
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 _LINE_ENDS: Final = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
@@ -48,9 +48,9 @@ class Delivery:
         return payload if self.line_end is None else _event(payload, self.line_end)
 
 
-def plain_delivery(envelope: Envelope, reply: Reply) -> Delivery:
+def plain_delivery(identity: CompletionIdentity, reply: ModelReply) -> Delivery:
     """A plain reply, cut up so that it can be broken off anywhere."""
-    body = encode_completion(envelope, reply)
+    body = encode_completion(identity, reply)
     starts = range(0, len(body), BODY_PIECE_BYTES)
     return Delivery(
         content_type="application/json",
@@ -62,9 +62,11 @@ def plain_delivery(envelope: Envelope, reply: Reply) -> Delivery:
     )
 
 
-def stream_delivery(envelope: Envelope, reply: Reply, behaviour: Behaviour) -> Delivery:
+def stream_delivery(
+    identity: CompletionIdentity, reply: ModelReply, behaviour: Behaviour
+) -> Delivery:
     """A streamed reply: role, pieces, finish_reason, usage where it was asked for, [DONE]."""
-    encoder = ChunkEncoder(envelope)
+    encoder = ChunkEncoder(identity)
     line_end = _LINE_ENDS[behaviour.line_end]
     deltas = reply_deltas(
         reply, behaviour.tool_arguments, behaviour.tool_call_shape, behaviour.tool_call_order
@@ -72,7 +74,7 @@ def stream_delivery(envelope: Envelope, reply: Reply, behaviour: Behaviour) -> D
     closing = []
     if reply.finish_reason is not None:
         closing.append(encoder.finish(reply.finish_reason))
-    if envelope.with_usage:
+    if identity.with_usage:
         closing.append(encoder.usage(reply.usage()))
     if behaviour.fault != "no_done":
         closing.append(DONE)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from xwe.mock.behaviour import ToolArguments, ToolCallOrder, ToolCallShape
-from xwe.mock.protocol import Reply, ReplyToolCall, arguments_object
+from xwe.mock.protocol import ModelReply, ReplyToolCall, arguments_object
 from xwe.mock.tokens import split_tokens
 
 # A piece of a call: the call's part of a delta object, and how many tokens' time it takes.
@@ -37,7 +37,7 @@ def _text_deltas(key: str, text: str) -> tuple[bytes, ...]:
 
 
 def reply_deltas(
-    reply: Reply,
+    reply: ModelReply,
     arguments: ToolArguments,
     shape: ToolCallShape,
     order: ToolCallOrder = "in_turn",

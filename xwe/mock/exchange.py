@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from aiohttp import web
 
-from xwe.mock.protocol import Refusal, encode_error
+from xwe.mock.protocol import ErrorReply, encode_error
 from xwe.mock.recorder import ReceivedRequest, RequestLog
 
 JSON: Final = "application/json"
@@ -70,7 +70,7 @@ class Exchange:
         return response
 
     async def refuse(
-        self, refusal: Refusal, headers: Mapping[str, str] | None = None
+        self, refusal: ErrorReply, headers: Mapping[str, str] | None = None
     ) -> web.StreamResponse:
         """Send an error reply."""
         return await self.send(refusal.status, encode_error(refusal), headers=headers)

@@ -9,7 +9,7 @@ from aiohttp import web
 from xwe.mock.behaviour import Behaviour
 from xwe.mock.delivery import Delivery, grouped
 from xwe.mock.exchange import Exchange
-from xwe.mock.protocol import Refusal, encode_error
+from xwe.mock.protocol import ErrorReply, encode_error
 
 _DEFAULT_SIZES: Final[Mapping[str, int]] = {"huge_body": 100_000_000, "huge_line": 10_000_000}
 # Written and forgotten piece by piece: a huge reply must not be huge in our memory.
@@ -68,7 +68,7 @@ async def _send_status(exchange: Exchange, behaviour: Behaviour) -> web.StreamRe
     headers = {}
     if behaviour.retry_after_s is not None:
         headers["Retry-After"] = f"{behaviour.retry_after_s:g}"
-    return await exchange.refuse(Refusal(message, code=code, status=status), headers)
+    return await exchange.refuse(ErrorReply(message, code=code, status=status), headers)
 
 
 async def fail_within_reply(
@@ -91,7 +91,7 @@ async def fail_within_reply(
 def _wrong_payload(behaviour: Behaviour) -> bytes:
     if behaviour.fault == "error_event":
         code = behaviour.error_code or "server_error"
-        return encode_error(Refusal("The model failed half-way.", code=code, status=500))
+        return encode_error(ErrorReply("The model failed half-way.", code=code, status=500))
     default = _MALFORMED if behaviour.fault == "malformed_json" else _WRONG_TYPE
     return (behaviour.broken_text or default).encode()
 

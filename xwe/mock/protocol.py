@@ -35,7 +35,7 @@ class ReplyToolCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class ModelReply:
     """What the demo model answers, before it is encoded.
 
     Attributes:
@@ -76,7 +76,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class CompletionIdentity:
     """What every chunk of one completion repeats."""
 
     id: str
@@ -93,7 +93,7 @@ def arguments_object(call: ReplyToolCall) -> Any:
         return call.arguments
 
 
-def encode_completion(envelope: Envelope, reply: Reply) -> bytes:
+def encode_completion(identity: CompletionIdentity, reply: ModelReply) -> bytes:
     """A plain reply's body."""
     content = reply.text
     if reply.text_after is not None:
@@ -117,10 +117,10 @@ def encode_completion(envelope: Envelope, reply: Reply) -> bytes:
         ]
     return orjson.dumps(
         {
-            "id": envelope.id,
+            "id": identity.id,
             "object": "chat.completion",
-            "created": envelope.created,
-            "model": envelope.model,
+            "created": identity.created,
+            "model": identity.model,
             "choices": [
                 {
                     "index": 0,
@@ -136,7 +136,7 @@ def encode_completion(envelope: Envelope, reply: Reply) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorReply:
     """An error reply, in the terms of the protocol's error object."""
 
     message: str
@@ -145,7 +145,7 @@ class Refusal:
     status: int = 400
 
 
-def encode_error(refusal: Refusal) -> bytes:
+def encode_error(refusal: ErrorReply) -> bytes:
     """An error reply's body."""
     kind = ERROR_TYPES.get(refusal.status, "server_error")
     if refusal.code == "insufficient_quota":
@@ -172,18 +172,18 @@ class ChunkEncoder:
 
     __slots__ = ("_usage_head", "head", "tail")
 
-    def __init__(self, envelope: Envelope) -> None:
+    def __init__(self, identity: CompletionIdentity) -> None:
         shared = orjson.dumps(
             {
-                "id": envelope.id,
+                "id": identity.id,
                 "object": "chat.completion.chunk",
-                "created": envelope.created,
-                "model": envelope.model,
+                "created": identity.created,
+                "model": identity.model,
                 "system_fingerprint": FINGERPRINT,
             }
         )[:-1]
         self.head = shared + b',"choices":[{"index":0,"delta":'
-        usage = b',"usage":null}' if envelope.with_usage else b"}"
+        usage = b',"usage":null}' if identity.with_usage else b"}"
         self.tail = b',"logprobs":null,"finish_reason":null}]' + usage
         self._usage_head = shared + b',"choices":[],"usage":'
 

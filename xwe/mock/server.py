@@ -20,7 +20,7 @@ from xwe.mock.exchange import Exchange
 from xwe.mock.protocol import (
     DEMO_MODEL,
     EMBEDDING_MODEL,
-    Refusal,
+    ErrorReply,
     encode_embeddings,
     encode_model,
     encode_models,
@@ -143,16 +143,16 @@ class ModelServer:
         try:
             raw = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return await exchange.refuse(Refusal("The body is too large.", status=413))
+            return await exchange.refuse(ErrorReply("The body is too large.", status=413))
         body = _decoded(raw)
         exchange.arrived(body)
         method, handler = self._routes.get(request.path, ("", None))
         refusal = self._refusal(request, method)
         if refusal is not None or handler is None:
-            return await exchange.refuse(refusal or Refusal("Unknown path.", status=404))
+            return await exchange.refuse(refusal or ErrorReply("Unknown path.", status=404))
         return await handler(exchange, body)
 
-    def _refusal(self, request: web.BaseRequest, method: str) -> Refusal | None:
+    def _refusal(self, request: web.BaseRequest, method: str) -> ErrorReply | None:
         """Why a request does not even reach its route; None when it does."""
         path = request.path
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
@@ -162,14 +162,16 @@ class ModelServer:
             and not hmac.compare_digest(given, self._authorization)
         ):
             message = "Incorrect API key provided, or none."
-            return Refusal(message, code="invalid_api_key", status=401)
+            return ErrorReply(message, code="invalid_api_key", status=401)
         if not method:
             if path.startswith("/v1/models/"):
                 message = f"The model {path[11:]:.100} does not exist."
-                return Refusal(message, param="model", code="model_not_found", status=404)
-            return Refusal(f"Unknown path {path:.200}.", code="unknown_url", status=404)
+                return ErrorReply(message, param="model", code="model_not_found", status=404)
+            return ErrorReply(f"Unknown path {path:.200}.", code="unknown_url", status=404)
         if request.method != method:
-            return Refusal(f"{request.method:.20} cannot be used here; use {method}.", status=405)
+            return ErrorReply(
+                f"{request.method:.20} cannot be used here; use {method}.", status=405
+            )
         return None
 
     async def _health(self, exchange: Exchange, _body: Any) -> web.StreamResponse:

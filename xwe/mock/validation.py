@@ -1,4 +1,4 @@
-"""What a chat request must be: refused here is what real providers refuse.
+"""What a request must be: what real providers refuse is refused here.
 
 Each check is a generator of refusals, lazily evaluated: the first one is the answer.
 """
@@ -7,22 +7,23 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from xwe.mock.protocol import Refusal
-from xwe.mock.schema_check import find_schema_fault
+from xwe.mock.protocol import ErrorReply
+from xwe.mock.schemas import find_schema_fault
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME_RULE: Final = "must be 1 to 64 letters, digits, '_' or '-'."
 # Which parts a message's content may have; those of the other roles are texts.
 _PARTS: Final[Mapping[str, Sequence[str]]] = {
     "user": ("text", "image_url", "input_audio", "file"),
     "assistant": ("text", "refusal"),
 }
+_MOST_STOPS: Final = 4  # the API's own limit
+
+Refusals = Iterator[ErrorReply]
 
 
-Refusals = Iterator[Refusal]
-
-
-def find_refusal(body: Mapping[str, Any]) -> Refusal | None:
+def find_refusal(body: Mapping[str, Any]) -> ErrorReply | None:
     """The first thing that is wrong with a chat request; None when it is good."""
     return next(_refusals(body), None)
 
@@ -36,8 +37,20 @@ def _refusals(body: Mapping[str, Any]) -> Refusals:
         yield from _check_response_format(body)
 
 
+def _wrong(where: str, problem: str) -> ErrorReply:
+    return ErrorReply(f"{where} {problem}", where)
+
+
+def _missing(where: str) -> ErrorReply:
+    return ErrorReply(f"Missing required parameter: {where}.", where)
+
+
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def _within(least: float, most: float) -> Callable[[Any], bool]:
@@ -51,9 +64,9 @@ def _at_least_one(value: Any) -> bool:
 
 
 def _is_stop(value: Any) -> bool:
-    if isinstance(value, str):
-        return True
-    return isinstance(value, list) and len(value) <= 4 and all(isinstance(s, str) for s in value)  # noqa: PLR2004 - the API's own limit
+    if isinstance(value, list):
+        return len(value) <= _MOST_STOPS and all(isinstance(s, str) for s in value)
+    return isinstance(value, str)
 
 
 _FIELDS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
@@ -76,107 +89,97 @@ _FIELDS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
 def _check_fields(body: Mapping[str, Any]) -> Refusals:
     model = body.get("model")
     if model is None:
-        yield Refusal("You must provide a model parameter.", "model")
+        yield ErrorReply("You must provide a model parameter.", "model")
     if not isinstance(model, str) or not model:
-        yield Refusal("model must be a non-empty string.", "model")
+        yield _wrong("model", "must be a non-empty string.")
     for name, value in body.items():
         check = _FIELDS.get(name)
         # null means "not given", as in the official API.
         if check is not None and value is not None and not check[0](value):
-            yield Refusal(f"{name} must be {check[1]}, not {value!r:.80}.", name)
+            yield _wrong(name, f"must be {check[1]}, not {value!r:.80}.")
     options = body.get("stream_options")
     if options is not None:
         if not body.get("stream"):
-            yield Refusal("stream_options is only allowed when stream is true.", "stream_options")
+            yield _wrong("stream_options", "is only allowed when stream is true.")
         if not isinstance(options.get("include_usage", False), bool):
-            yield Refusal("include_usage must be true or false.", "stream_options.include_usage")
+            where = "stream_options.include_usage"
+            yield ErrorReply("include_usage must be true or false.", where)
 
 
 def _check_messages(messages: Any) -> Refusals:
     if messages is None:
-        yield Refusal("Missing required parameter: messages.", "messages")
+        yield _missing("messages")
     if not isinstance(messages, list):
-        yield Refusal("messages must be an array.", "messages")
+        yield _wrong("messages", "must be an array.")
         return
     if not messages:
-        yield Refusal("messages must hold at least one message.", "messages")
+        yield _wrong("messages", "must hold at least one message.")
     open_calls: list[str] = []
     for index, message in enumerate(messages):
         where = f"messages[{index}]"
         if not isinstance(message, dict):
-            yield Refusal(f"{where} must be an object.", where)
+            yield _wrong(where, "must be an object.")
         role = message.get("role")
         if role not in ROLES:
-            yield Refusal(
-                f"{where}.role must be one of {', '.join(ROLES)}, not {role!r:.80}.",
-                f"{where}.role",
-            )
-        yield from _check_content(message, role, where)
+            yield _wrong(f"{where}.role", f"must be one of {', '.join(ROLES)}, not {role!r:.80}.")
+        yield from _check_content(message, role, f"{where}.content")
         if role == "tool":
             yield from _close_call(message, open_calls, where)
             continue
         yield from _dangling(open_calls, where)
         if role == "assistant" and message.get("tool_calls") is not None:
-            yield from _check_calls(message["tool_calls"], where)
+            yield from _check_calls(message["tool_calls"], f"{where}.tool_calls")
             open_calls = [call["id"] for call in message["tool_calls"]]
     yield from _dangling(open_calls, "messages")
 
 
 def _check_content(message: Mapping[str, Any], role: str, where: str) -> Refusals:
     content = message.get("content")
-    where += ".content"
     if content is None:
-        calls = role == "assistant" and message.get("tool_calls")
-        if not calls:
-            yield Refusal(f"{where} is required in a message of the role {role}.", where)
+        if role != "assistant" or not message.get("tool_calls"):
+            yield _wrong(where, f"is required in a message of the role {role}.")
     elif isinstance(content, list):
-        allowed = _PARTS.get(role, ("text",))
         if not content:
-            yield Refusal(f"{where} must hold at least one part.", where)
+            yield _wrong(where, "must hold at least one part.")
+        allowed = _PARTS.get(role, ("text",))
         for index, part in enumerate(content):
             yield from _check_part(part, allowed, f"{where}[{index}]")
     elif not isinstance(content, str):
-        yield Refusal(f"{where} must be a string or an array of parts, not {content!r:.80}.", where)
+        yield _wrong(where, f"must be a string or an array of parts, not {content!r:.80}.")
 
 
 def _check_part(part: Any, allowed: Sequence[str], where: str) -> Refusals:
     if not isinstance(part, dict) or part.get("type") not in allowed:
-        yield Refusal(
-            f"{where} must be an object whose type is one of {', '.join(allowed)}.", where
-        )
+        yield _wrong(where, f"must be an object whose type is one of {', '.join(allowed)}.")
     kind = part["type"]
-    kinds = str if kind in ("text", "refusal") else dict
-    if not isinstance(part.get(kind), kinds):
-        yield Refusal(f"{where}.{kind} is missing or of the wrong type.", f"{where}.{kind}")
+    if not isinstance(part.get(kind), str if kind in ("text", "refusal") else dict):
+        yield _wrong(f"{where}.{kind}", "is missing or of the wrong type.")
 
 
 def _check_calls(calls: Any, where: str) -> Refusals:
-    where += ".tool_calls"
     if not isinstance(calls, list) or not calls:
-        yield Refusal(f"{where} must be a non-empty array.", where)
+        yield _wrong(where, "must be a non-empty array.")
     for index, call in enumerate(calls):
         place = f"{where}[{index}]"
         function: Any = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(call.get("id"), str):
-            yield Refusal(f"{place} must have a string id and a function.", place)
+            yield _wrong(place, "must have a string id and a function.")
         if call.get("type", "function") != "function":
-            yield Refusal(f"{place}.type must be function.", f"{place}.type")
+            yield _wrong(f"{place}.type", "must be function.")
         for key in ("name", "arguments"):
             if not isinstance(function.get(key), str):
-                yield Refusal(
-                    f"{place}.function.{key} must be a string.", f"{place}.function.{key}"
-                )
+                yield _wrong(f"{place}.function.{key}", "must be a string.")
     identities = [call["id"] for call in calls]
     if len(set(identities)) < len(identities):
-        yield Refusal(f"{where} has two calls with the same id.", where)
+        yield _wrong(where, "has two calls with the same id.")
 
 
 def _close_call(message: Mapping[str, Any], open_calls: list[str], where: str) -> Refusals:
     identity: Any = message.get("tool_call_id")
     if not isinstance(identity, str):
-        yield Refusal(f"{where}.tool_call_id must be a string.", f"{where}.tool_call_id")
+        yield _wrong(f"{where}.tool_call_id", "must be a string.")
     if identity not in open_calls:
-        yield Refusal(
+        yield ErrorReply(
             f"{where} with the role 'tool' must answer a tool call, with the same id, of the "
             "assistant's message before it.",
             f"{where}.tool_call_id",
@@ -186,7 +189,7 @@ def _close_call(message: Mapping[str, Any], open_calls: list[str], where: str) -
 
 def _dangling(open_calls: list[str], where: str) -> Refusals:
     if open_calls:
-        yield Refusal(
+        yield ErrorReply(
             "An assistant message with tool_calls must be followed by tool messages for each "
             f"tool_call_id; without one are: {', '.join(open_calls)}.",
             where,
@@ -196,51 +199,46 @@ def _dangling(open_calls: list[str], where: str) -> Refusals:
 def _check_tools(body: Mapping[str, Any]) -> Refusals:
     tools = body.get("tools")
     if tools is not None and (not isinstance(tools, list) or not tools):
-        yield Refusal("tools must be a non-empty array.", "tools")
+        yield _wrong("tools", "must be a non-empty array.")
     for index, tool in enumerate(tools or ()):
         yield from _check_tool(tool, f"tools[{index}]")
     choice = body.get("tool_choice")
     if choice is None:
         return
     if tools is None:
-        yield Refusal("tool_choice is only allowed when tools are given.", "tool_choice")
+        yield _wrong("tool_choice", "is only allowed when tools are given.")
         return
     if choice in ("auto", "none", "required"):
         return
     names = [tool["function"]["name"] for tool in tools]
     function: Any = choice.get("function") if isinstance(choice, dict) else None
     if not isinstance(function, dict) or function.get("name") not in names:
-        yield Refusal(
-            "tool_choice must be auto, none, required or an object that names one of the tools.",
+        yield _wrong(
             "tool_choice",
+            "must be auto, none, required or an object that names one of the tools.",
         )
 
 
 def _check_tool(tool: Any, where: str) -> Refusals:
     function: Any = tool.get("function") if isinstance(tool, dict) else None
     if not isinstance(function, dict) or tool.get("type") != "function":
-        yield Refusal(f"{where} must have the type function and a function.", where)
-    name = function.get("name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        yield Refusal(
-            f"{where}.function.name must be 1 to 64 letters, digits, '_' or '-'.",
-            f"{where}.function.name",
-        )
+        yield _wrong(where, "must have the type function and a function.")
+    where += ".function"
+    if not _is_named(function.get("name")):
+        yield _wrong(f"{where}.name", _NAME_RULE)
     if not isinstance(function.get("description", ""), str):
-        yield Refusal(
-            f"{where}.function.description must be a string.", f"{where}.function.description"
-        )
+        yield _wrong(f"{where}.description", "must be a string.")
     parameters = function.get("parameters")
     if parameters is not None:
-        yield from _check_schema(parameters, f"{where}.function.parameters")
+        yield from _check_schema(parameters, f"{where}.parameters")
 
 
 def _check_schema(schema: Any, where: str) -> Refusals:
     if not isinstance(schema, dict):
-        yield Refusal(f"{where} must be an object.", where)
+        yield _wrong(where, "must be an object.")
     fault = find_schema_fault(schema)
     if fault is not None:
-        yield Refusal(f"{where} is not a JSON Schema: {fault}", where)
+        yield _wrong(where, f"is not a JSON Schema: {fault}")
 
 
 def _check_response_format(body: Mapping[str, Any]) -> Refusals:
@@ -248,34 +246,30 @@ def _check_response_format(body: Mapping[str, Any]) -> Refusals:
     kind: Any = response_format.get("type") if isinstance(response_format, dict) else None
     if kind == "json_object":
         if not any("json" in str(m.get("content")).lower() for m in body["messages"]):
-            yield Refusal(
-                "messages must contain the word 'json' in some form, to use response_format of "
-                "the type json_object.",
+            yield _wrong(
                 "messages",
+                "must contain the word 'json' in some form, to use response_format of the type "
+                "json_object.",
             )
     elif kind == "json_schema":
         yield from _check_json_schema(response_format.get("json_schema"))
     elif kind != "text":
-        yield Refusal(
-            "response_format.type must be text, json_object or json_schema.",
-            "response_format.type",
-        )
+        yield _wrong("response_format.type", "must be text, json_object or json_schema.")
 
 
 def _check_json_schema(described: Any) -> Refusals:
     where = "response_format.json_schema"
     if not isinstance(described, dict):
-        yield Refusal(f"Missing required parameter: {where}.", where)
-    name = described.get("name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        yield Refusal(f"{where}.name must be 1 to 64 letters, digits, '_' or '-'.", f"{where}.name")
+        yield _missing(where)
+    if not _is_named(described.get("name")):
+        yield _wrong(f"{where}.name", _NAME_RULE)
     yield from _check_schema(described.get("schema"), f"{where}.schema")
 
 
-def find_embedding_refusal(body: Any, max_dimensions: int) -> Refusal | None:
+def find_embedding_refusal(body: Any, max_dimensions: int) -> ErrorReply | None:
     """The first thing that is wrong with an embeddings request; None when it is good."""
     if not isinstance(body, dict):
-        return Refusal("The body is not a JSON object.")
+        return ErrorReply("The body is not a JSON object.")
     return next(_embedding_refusals(body, max_dimensions), None)
 
 
@@ -283,23 +277,16 @@ def _embedding_refusals(body: Mapping[str, Any], max_dimensions: int) -> Refusal
     yield from _check_fields({"model": body.get("model")})
     given = body.get("input")
     if given is None:
-        yield Refusal("Missing required parameter: input.", "input")
+        yield _missing("input")
     items = given if isinstance(given, list) else [given]
-    if not items or not (_is_texts(items) or _is_tokens(items) or all(map(_is_tokens, items))):
-        yield Refusal(
-            "input must be a non-empty string, a non-empty array of them, or tokens.", "input"
-        )
+    is_texts = all(isinstance(item, str) and item for item in items)
+    if not items or not (is_texts or _is_tokens(items) or all(map(_is_tokens, items))):
+        yield _wrong("input", "must be a non-empty string, a non-empty array of them, or tokens.")
     if body.get("encoding_format") not in (None, "float", "base64"):
-        yield Refusal("encoding_format must be float or base64.", "encoding_format")
-    dimensions = body.get("dimensions")
-    if dimensions is not None and not (
-        _is_integer(dimensions) and 1 <= dimensions <= max_dimensions
-    ):
-        yield Refusal(f"dimensions must be an integer from 1 to {max_dimensions}.", "dimensions")
-
-
-def _is_texts(items: list[Any]) -> bool:
-    return all(isinstance(item, str) and item for item in items)
+        yield _wrong("encoding_format", "must be float or base64.")
+    wanted = body.get("dimensions")
+    if wanted is not None and not (_is_integer(wanted) and 1 <= wanted <= max_dimensions):
+        yield _wrong("dimensions", f"must be an integer from 1 to {max_dimensions}.")
 
 
 def _is_tokens(items: Any) -> bool:

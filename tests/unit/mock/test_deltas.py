@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xwe.mock.deltas import reply_deltas
-from xwe.mock.protocol import Envelope, Reply, ReplyToolCall, encode_completion
+from xwe.mock.protocol import CompletionIdentity, ModelReply, ReplyToolCall, encode_completion
 from xwe.mock.tokens import split_tokens
 
 WEATHER = ReplyToolCall("c1", "weather", '{"city": "北京"}')
@@ -17,7 +17,7 @@ UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 
 
 def reply(*calls, text=None, text_after=None, **fields):
-    return Reply(
+    return ModelReply(
         text=text,
         text_after=text_after,
         tool_calls=calls,
@@ -84,7 +84,9 @@ def test_arguments_may_be_an_object_and_broken_ones_stay_a_text():
     deltas = reply_deltas(reply(WEATHER, broken), "object", "openai")
     given_as = [piece["function"]["arguments"] for _, piece in pieces(deltas)]
     assert given_as == [{"city": "北京"}, '{"city": ']
-    body = encode_completion(Envelope("i", 1, "m"), reply(WEATHER, has_argument_objects=True))
+    body = encode_completion(
+        CompletionIdentity("i", 1, "m"), reply(WEATHER, has_argument_objects=True)
+    )
     (call,) = orjson.loads(body)["choices"][0]["message"]["tool_calls"]
     assert call["function"]["arguments"] == {"city": "北京"}
 
@@ -110,7 +112,7 @@ def test_a_name_may_be_said_in_every_piece_or_late():
 
 def test_a_plain_reply_and_its_usage_have_the_text_after_too():
     whole = reply(TIME, text="a b", text_after=" c")
-    body = orjson.loads(encode_completion(Envelope("i", 1, "m"), whole))
+    body = orjson.loads(encode_completion(CompletionIdentity("i", 1, "m"), whole))
     assert body["choices"][0]["message"]["content"] == "a b c"
     assert body["usage"]["completion_tokens"] == 3 + tokens(TIME.arguments)
 

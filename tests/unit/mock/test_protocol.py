@@ -6,16 +6,22 @@ import pytest
 from xwe.mock import Behaviour
 from xwe.mock.delivery import grouped, stream_delivery
 from xwe.mock.deltas import reply_deltas
-from xwe.mock.protocol import ChunkEncoder, Envelope, Reply, ReplyToolCall, encode_completion
+from xwe.mock.protocol import (
+    ChunkEncoder,
+    CompletionIdentity,
+    ModelReply,
+    ReplyToolCall,
+    encode_completion,
+)
 from xwe.mock.tokens import split_tokens
 
-ENVELOPE = Envelope("id-1", 1_700_000_000, "demo", with_usage=True)
+ENVELOPE = CompletionIdentity("id-1", 1_700_000_000, "demo", with_usage=True)
 CALLS = (
     ReplyToolCall("c1", "weather", '{"city": "北京"}'),
     ReplyToolCall("c2", "time", "{}"),
 )
-REPLY = Reply(text='你好, "x"\n', finish_reason="stop", prompt_tokens=3, reasoning="hm")
-CALLING = Reply(text="wait", finish_reason="tool_calls", prompt_tokens=3, tool_calls=CALLS)
+REPLY = ModelReply(text='你好, "x"\n', finish_reason="stop", prompt_tokens=3, reasoning="hm")
+CALLING = ModelReply(text="wait", finish_reason="tool_calls", prompt_tokens=3, tool_calls=CALLS)
 
 
 def decoded(deltas):
@@ -80,7 +86,7 @@ def test_a_chunk_put_together_is_the_json_of_the_whole():
     assert (last["delta"], last["finish_reason"]) == ({}, "length")
     usage = orjson.loads(encoder.usage(REPLY.usage()))
     assert (usage["choices"], usage["usage"]) == ([], REPLY.usage())
-    assert "usage" not in orjson.loads(ChunkEncoder(Envelope("i", 1, "m")).opening())
+    assert "usage" not in orjson.loads(ChunkEncoder(CompletionIdentity("i", 1, "m")).opening())
 
 
 def test_a_plain_reply_has_its_calls_and_its_usage():

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from xwe.mock import Behaviour
-from xwe.mock.demo_model import answer
+from xwe.mock.demo_model.answering import answer
+from xwe.mock.demo_model.topic import detect_language, read_topic
 from xwe.mock.tokens import split_tokens
-from xwe.mock.topic import detect_language, read_topic
 
 
 def ask(message, *, behaviour=None, before=(), **fields):

@@ -6,7 +6,7 @@ import pytest
 from jsonschema.validators import Draft202012Validator
 
 from xwe.mock import Behaviour
-from xwe.mock.demo_model import answer
+from xwe.mock.demo_model.answering import answer
 
 
 def tool(name, description, properties, **schema):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xwe.errors import InvalidRequestError
 from xwe.mock import Behaviour
-from xwe.mock.demo_model import answer
+from xwe.mock.demo_model.answering import answer
 from xwe.mock.validation import find_embedding_refusal, find_refusal
 
 # The machine may be busy with other things.

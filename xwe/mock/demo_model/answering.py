@@ -1,4 +1,4 @@
-"""The demo model: what it answers to a chat request that has been found good."""
+"""The demo model's answer to a chat request that has been checked."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from xwe.mock.behaviour import Behaviour
-from xwe.mock.protocol import Reply, ReplyToolCall
-from xwe.mock.replies import template_reply, tool_results_reply
-from xwe.mock.schema_check import find_schema_fault
-from xwe.mock.schema_filler import fill_schema
+from xwe.mock.demo_model.field_texts import prepared_fields
+from xwe.mock.demo_model.replies import template_reply, tool_results_reply
+from xwe.mock.demo_model.schema_filler import fill_schema
+from xwe.mock.demo_model.tool_caller import call_id, choose_calls
+from xwe.mock.demo_model.topic import Topic, asked_language, last_text, read_topic, text_of
+from xwe.mock.protocol import ModelReply, ReplyToolCall
+from xwe.mock.schemas import find_schema_fault, validator_of
 from xwe.mock.tokens import estimate_prompt_tokens, split_tokens
-from xwe.mock.tool_caller import call_id, choose_calls
-from xwe.mock.topic import Topic, asked_language, last_text, read_topic, text_of
 
 # How many opening braces of a prompt are tried for a JSON object.
 _MOST_BRACES: Final = 30
@@ -25,11 +26,11 @@ _KINDS: Final[Mapping[type, str]] = {
 }
 
 
-def answer(body: Mapping[str, Any], behaviour: Behaviour) -> Reply:
+def answer(body: Mapping[str, Any], behaviour: Behaviour) -> ModelReply:
     """The reply to a chat request; the same for the same request and behaviour.
 
     Raises:
-        InvalidRequestError: a JSON Schema for which no valid value was found.
+        InvalidRequestError: the demo model cannot fill a JSON Schema of the request.
     """
     messages: Sequence[Mapping[str, Any]] = body["messages"]
     seed = behaviour.seed + (body.get("seed") or 0)
@@ -38,7 +39,7 @@ def answer(body: Mapping[str, Any], behaviour: Behaviour) -> Reply:
     if text is None and calls is None:
         calls = _own_calls(body, messages, topic, seed)
         text = None if calls else _own_text(body, messages, topic, seed, behaviour.length)
-    reply = Reply(
+    reply = ModelReply(
         text=text,
         finish_reason="tool_calls" if calls else "stop",
         prompt_tokens=estimate_prompt_tokens(messages),
@@ -95,21 +96,23 @@ def _own_text(
     response_format = body.get("response_format") or {"type": "text"}
     if response_format["type"] == "json_schema":
         schema = response_format["json_schema"]["schema"]
-        value = fill_schema(schema, topic, seed, field="response_format.json_schema.schema")
-        return json.dumps(value, ensure_ascii=False)
+        return _json(schema, topic, seed, field="response_format.json_schema.schema")
     if response_format["type"] == "json_object":
-        return _json_object(messages, topic, seed)
+        # Like the schema or the example that the prompt shows, where it shows one.
+        shown = next(_shown_objects(messages), {"reply": ""})
+        schema = shown if _is_schema(shown) else _schema_of(shown)
+        return _json(schema, topic, seed, field="messages")
     results = _tool_results(messages)
     if results:
         return tool_results_reply(results, topic.message, seed, length)
     return template_reply(messages, seed, length)
 
 
-def _json_object(messages: Sequence[Mapping[str, Any]], topic: Topic, seed: int) -> str:
-    """An object like the schema or the example that the prompt shows, where it shows one."""
-    shown = next(_shown_objects(messages), {"reply": ""})
-    schema = shown if _is_schema(shown) else _schema_of(shown)
-    return json.dumps(fill_schema(schema, topic, seed, field="messages"), ensure_ascii=False)
+def _json(schema: Mapping[str, Any], topic: Topic, seed: int, *, field: str) -> str:
+    value = prepared_fields(schema, topic)
+    if value is None or not validator_of(schema).is_valid(value):
+        value = fill_schema(schema, topic, seed, field=field)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _shown_objects(messages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -179,7 +182,7 @@ def _token_limit(body: Mapping[str, Any], behaviour: Behaviour) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _stopped(reply: Reply, stop: str | Sequence[str] | None) -> Reply:
+def _stopped(reply: ModelReply, stop: str | Sequence[str] | None) -> ModelReply:
     if not stop or not (reply.text or reply.text_after):
         return reply
     words = [stop] if isinstance(stop, str) else stop
@@ -196,32 +199,28 @@ def _until(text: str | None, words: Sequence[str]) -> str | None:
     return text
 
 
-def _limited(reply: Reply, limit: int | None) -> Reply:
+def _limited(reply: ModelReply, limit: int | None) -> ModelReply:
     """The reply cut to `limit` tokens, in the middle of a tool call's arguments too."""
     if limit is None:
         return reply
-    left, cut = limit, False
-    text = reply.text
-    if text:
-        tokens = split_tokens(text)
-        cut = len(tokens) > left
-        text = "".join(tokens[:left])
-        left = max(0, left - len(tokens))
+    left = limit
+
+    def take(part: str) -> str:
+        nonlocal left
+        tokens = split_tokens(part)
+        kept = "".join(tokens[: max(left, 0)])
+        left -= len(tokens)
+        return kept
+
+    text = take(reply.text) if reply.text else reply.text
     calls = []
     for call in reply.tool_calls:
-        tokens = split_tokens(call.arguments)
-        if cut or not left:
-            cut = True
+        if left <= 0:
+            left = -1  # what was to come is cut off
             break
-        cut = len(tokens) > left
-        calls.append(replace(call, arguments="".join(tokens[:left])))
-        left = max(0, left - len(tokens))
-    after = reply.text_after
-    if after:
-        tokens = split_tokens(after)
-        cut = cut or len(tokens) > left
-        after = "".join(tokens[:left]) or None
-    if not cut:
+        calls.append(replace(call, arguments=take(call.arguments)))
+    after = take(reply.text_after) or None if reply.text_after else reply.text_after
+    if left >= 0:
         return reply
     return replace(
         reply, text=text, tool_calls=tuple(calls), text_after=after, finish_reason="length"

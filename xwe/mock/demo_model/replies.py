@@ -5,20 +5,15 @@ would send (a list, a table, a code block), so that a page can be watched while 
 """
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from functools import cache, lru_cache
+from typing import Any
 
-from xwe.mock import phrases_en, phrases_zh
-from xwe.mock.phrases import Phrases
+from xwe.mock.demo_model.topic import Language, Topic, last_text, read_topic, text_of
+from xwe.mock.demo_model.vocabulary import read_data
 from xwe.mock.tokens import split_tokens
-from xwe.mock.topic import Language, Topic, last_text, read_topic, text_of
-
-PHRASES: Final[Mapping[Language, Phrases]] = {
-    "zh": phrases_zh.PHRASES,
-    "en": phrases_en.PHRASES,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +26,14 @@ class _Occasion:
     turn: int
     seed: int
     length: int | None
+
+
+@cache
+def _phrases(language: Language) -> dict[str, Any]:
+    phrases = read_data(f"phrases_{language}")
+    for kind in phrases["kinds"]:
+        kind["asked_for"] = re.compile(kind["asked_for"])
+    return phrases
 
 
 def template_reply(messages: Sequence[Mapping[str, Any]], seed: int, length: int | None) -> str:
@@ -51,40 +54,43 @@ def template_reply(messages: Sequence[Mapping[str, Any]], seed: int, length: int
 @lru_cache(maxsize=256)
 def _reply(occasion: _Occasion) -> str:
     topic = read_topic(occasion.message)
-    phrases = PHRASES[topic.language]
+    phrases = _phrases(topic.language)
     rng = random.Random(f"{occasion.seed}:{occasion.message}")  # noqa: S311 - variety, not secrecy
-    text = "\n\n".join(_paragraphs(occasion, topic, phrases, rng))
-    return text if occasion.length is None else _at_length(text, occasion.length, phrases, rng)
+    return _at_length(_paragraphs(occasion, topic, phrases, rng), occasion.length, phrases, rng)
 
 
 def _paragraphs(
-    occasion: _Occasion, topic: Topic, phrases: Phrases, rng: random.Random
+    occasion: _Occasion, topic: Topic, phrases: Mapping[str, Any], rng: random.Random
 ) -> list[str]:
     quote = topic.quote()
-    opening = rng.choice(phrases.openings)
+    opening = rng.choice(phrases["openings"])
     if not quote:
-        return [opening, phrases.nothing_asked]
-    parts = [opening, phrases.heard.format(quote=quote, characters=len(occasion.message))]
-    kind = next((k for k in phrases.kinds if k.asked_for.search(occasion.message)), None)
-    bodies = kind.bodies if kind is not None else phrases.general
-    parts.append(rng.choice(bodies).replace("{quote}", topic.quote(16)))
+        return [opening, phrases["nothing_asked"]]
+    parts = [opening, phrases["heard"].format(quote=quote, characters=len(occasion.message))]
+    kinds = (k["bodies"] for k in phrases["kinds"] if k["asked_for"].search(occasion.message))
+    body = rng.choice(next(kinds, phrases["general"]))
+    parts.append(body.replace("{quote}", topic.quote(16)))
     if occasion.previous:
         earlier = read_topic(occasion.previous).quote(24)
-        parts.append(phrases.turn.format(turn=occasion.turn, earlier=earlier))
+        parts.append(phrases["turn"].format(turn=occasion.turn, earlier=earlier))
     if occasion.system:
-        parts.append(phrases.system.format(system=read_topic(occasion.system).quote(32)))
-    parts.append(rng.choice(phrases.closings))
+        parts.append(phrases["system"].format(system=read_topic(occasion.system).quote(32)))
+    parts.append(rng.choice(phrases["closings"]))
     return parts
 
 
-def _at_length(text: str, length: int, phrases: Phrases, rng: random.Random) -> str:
+def _at_length(
+    paragraphs: Sequence[str], length: int | None, phrases: Mapping[str, Any], rng: random.Random
+) -> str:
+    text = "\n\n".join(paragraphs)
+    if length is None:
+        return text
     tokens = list(split_tokens(text))
-    fillers = list(phrases.fillers)
+    fillers = list(phrases["fillers"])
     rng.shuffle(fillers)
     paragraph = 0
     while len(tokens) < length:
-        filler = "\n\n" + fillers[paragraph % len(fillers)]
-        tokens.extend(split_tokens(filler))
+        tokens.extend(split_tokens("\n\n" + fillers[paragraph % len(fillers)]))
         paragraph += 1
     return "".join(tokens[:length])
 
@@ -94,14 +100,12 @@ def tool_results_reply(
 ) -> str:
     """A reply that brings tools' results together: (tool's name, its result's text) each."""
     topic = read_topic(question)
-    phrases = PHRASES[topic.language]
+    phrases = _phrases(topic.language)
     rng = random.Random(f"{seed}:{question}")  # noqa: S311 - variety, not secrecy
-    lines = "\n".join(f"- **{name}**: {result}" for name, result in results)
-    parts = [
-        rng.choice(phrases.openings),
-        phrases.results.format(quote=topic.quote(), count=len(results)),
-        lines,
-        phrases.after_results,
+    paragraphs = [
+        rng.choice(phrases["openings"]),
+        phrases["results"].format(quote=topic.quote(), count=len(results)),
+        "\n".join(f"- **{name}**: {result}" for name, result in results),
+        phrases["after_results"],
     ]
-    text = "\n\n".join(parts)
-    return text if length is None else _at_length(text, length, phrases, rng)
+    return _at_length(paragraphs, length, phrases, rng)

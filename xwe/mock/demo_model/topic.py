@@ -1,4 +1,4 @@
-"""What a request is about, as far as a demo model can tell: its language, its names, its words."""
+"""What a message is about, as far as a demo model can tell: language, quotations, towns."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,55 +6,33 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 
+from xwe.mock.demo_model.vocabulary import vocabulary
+
 Language = Literal["zh", "en"]
 
 _HAN: Final = re.compile(r"[㐀-鿿]")
 _LATIN: Final = re.compile(r"[A-Za-z]")
 _QUOTED: Final = re.compile(r"[「『“\"《]([^「」『』“”\"《》\n]{1,40})[」』”\"》]")
-# Where there is JSON in the message, plain quotation marks are its own.
+# JSON in the message has plain quotation marks of its own.
 _TYPESET_QUOTED: Final = re.compile(r"[「『“《]([^「」『』“”《》\n]{1,40})[」』”》]")
-_PLACES: Final[Mapping[str, str]] = {
-    "北京": "Beijing",
-    "上海": "Shanghai",
-    "广州": "Guangzhou",
-    "深圳": "Shenzhen",
-    "杭州": "Hangzhou",
-    "成都": "Chengdu",
-    "重庆": "Chongqing",
-    "武汉": "Wuhan",
-    "西安": "Xi'an",
-    "南京": "Nanjing",
-    "苏州": "Suzhou",
-    "香港": "Hong Kong",
-    "台北": "Taipei",
-    "东京": "Tokyo",
-    "首尔": "Seoul",
-    "新加坡": "Singapore",
-    "巴黎": "Paris",
-    "伦敦": "London",
-    "柏林": "Berlin",
-    "罗马": "Rome",
-    "纽约": "New York",
-    "旧金山": "San Francisco",
-}
 _ASKED_FOR: Final = re.compile(
     r"\b(?:write|answer|reply|respond)\s+in\s+(english|chinese)\b|用(中文|英文)(?:书写|回答|回复|写)",
     re.IGNORECASE,
 )
 _PLACE_AFTER: Final = re.compile(r"\b(?:in|at|for|to|from|near)\s+((?:[A-Z][\w'-]+\s?){1,3})")
-# A rough weight: four letters say about as much as one Chinese character.
+# Four letters carry about as much as one Chinese character.
 _LETTERS_A_CHARACTER: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What the last user message gives away.
+    """What the last user message reveals.
 
     Attributes:
         language: to answer in.
         message: its text.
-        quoted: what stands in quotation marks.
-        places: towns that it names, in its order and spelling.
+        quoted: the texts in quotation marks.
+        places: the towns it names, in its order and spelling.
     """
 
     language: Language
@@ -106,15 +84,14 @@ def asked_language(instructions: str) -> Language | None:
 
 
 def detect_language(text: str) -> Language:
-    """Chinese when enough of it is written so, else English."""
+    """Chinese when enough of the text is, else English."""
     han = len(_HAN.findall(text))
     return "zh" if han and han * _LETTERS_A_CHARACTER >= len(_LATIN.findall(text)) else "en"
 
 
 def _find_places(message: str) -> tuple[str, ...]:
-    found = [
-        (message.index(name), name) for pair in _PLACES.items() for name in pair if name in message
-    ]
+    known = vocabulary().places.items()
+    found = [(message.index(name), name) for pair in known for name in pair if name in message]
     if not found:
         found = [(m.start(), m.group(1).strip()) for m in _PLACE_AFTER.finditer(message)]
     return tuple(dict.fromkeys(name for _, name in sorted(found)))
