@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from xwe.mock import Behaviour, MockServer, chat
+from xwe.mock import Behaviour, MockServer, Rule, chat
 from xwe.mock.demo_model.answering import answer
 from xwe.mock.server import ModelServer
 
@@ -76,15 +76,25 @@ async def test_a_reset_forgets_requests_and_script(server, session):
 
 
 def test_a_request_that_was_sent_before_a_reset_takes_nothing_of_the_script_after_it(server):
-    """Nobody has looked at it by then: the loop is held up."""
-    may_go_on = threading.Event()
+    """The server has not seen it by then: its loop is busy with another request."""
+    is_busy, may_go_on = threading.Event(), threading.Event()
+
+    def keep_busy(_body):
+        is_busy.set()
+        return may_go_on.wait()
 
     def begin_anew():
         server.reset()
         server.script(Behaviour(text="of the next"))
 
-    with closing(http.client.HTTPConnection(urlsplit(server.base_url).netloc)) as connection:
-        server._thread.loop.call_soon_threadsafe(may_go_on.wait)
+    address = urlsplit(server.base_url).netloc
+    server.follow(Rule(keep_busy, Behaviour()))
+    with (
+        closing(http.client.HTTPConnection(address)) as other,
+        closing(http.client.HTTPConnection(address)) as connection,
+    ):
+        other.request("POST", "/v1/chat/completions", json.dumps(QUESTION))
+        is_busy.wait()
         connection.request("POST", "/v1/chat/completions", json.dumps(QUESTION))
         beginning = threading.Thread(target=begin_anew)
         beginning.start()

@@ -5,7 +5,7 @@
     with MockServer(Behaviour(latency_s=0.1)) as server:
         ...  # server.base_url, server.script(...), server.follow(Rule(...)), server.requests
 
-The names are imported when they are first used: `xwe mock --help` needs no web server.
+Each name is imported at its first use: `xwe mock --help` needs no web server.
 """
 
 from importlib import import_module

@@ -37,19 +37,19 @@ ToolCallShape = Literal[
 ToolCallOrder = Literal["in_turn", "interleaved"]
 LineEnd = Literal["lf", "crlf", "cr"]
 
-# Beyond these no test and no demo has a use for them, and a slip of the pen costs a machine.
+# More is of no use to any test or demo, and a typing error must not bring a machine down.
 MAX_TOKENS: Final = 1_000_000
 MAX_SIZE_BYTES: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptedToolCall:
-    """A tool call that the server is told to make.
+    """A tool call that the server makes when told to.
 
     Attributes:
-        name: of the tool.
-        arguments: JSON text as the model writes it; it may be broken on purpose, or empty.
-        id: of the call; made when None.
+        name: the tool's name.
+        arguments: JSON text as the model writes it; may be broken on purpose, or empty.
+        id: the call's id; generated when None.
     """
 
     name: str
@@ -59,62 +59,62 @@ class ScriptedToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """What the server does with a request. Times are in seconds, lengths in tokens.
+    """How the server answers a request. Times are in seconds, lengths in tokens.
 
     A piece is one chunk of a streamed reply that carries content, or 16 bytes of a plain reply's
-    body. A token is what `xwe.mock.tokens` says it is.
+    body. `xwe.mock.tokens` says what a token is.
 
     Attributes:
-        latency_s: until the whole reply (plain), or its first token (streamed), or the fault.
-        tokens_per_s: the pace of a streamed reply; None is as fast as the wire takes it.
-        length: of a template reply; None is the template's own.
+        latency_s: time until the whole reply (plain), its first token (streamed), or the fault.
+        tokens_per_s: pace of a streamed reply; None is as fast as the wire allows.
+        length: length of a template reply; None is the template's own.
         seed: varies the replies; the same request and seed give the same reply.
-        text: the reply itself, instead of a template. With `tool_calls` it is said before them.
+        text: the reply, instead of a template. With `tool_calls` it comes before them.
         reasoning: sent as `reasoning_content` before the reply.
-        tool_calls: made whether or not the request offers tools; mappings with `name` and
-            `arguments` (JSON text, or any JSON value) are taken too. None lets the server decide.
-        text_after: said after the tool calls, or after the text where there are none.
-        tool_arguments: how they come in a stream.
+        tool_calls: calls to make, whether or not the request offers tools; mappings with `name`
+            and `arguments` (JSON text, or any JSON value) work too. None lets the server decide.
+        text_after: text after the tool calls, or after the text where there are none.
+        tool_arguments: how arguments arrive in a stream.
             trickle: token by token.
-            burst: each call's at once, when their last token is due.
-            burst_at_end: all calls' at once, when the last token of the last of them is due.
-            object: as burst, and as a JSON object instead of its text; in a plain reply too.
-        tool_call_shape: "openai", or what some providers do: they leave out the index (no_index),
-            do not count with it (zero_index), leave out the id (no_id) or both (bare), say id and
-            name again in every piece (repeated), or the name not in the first one (late_name).
+            burst: each call's in one piece, when its last token is due.
+            burst_at_end: all calls' together, when the last token of the last call is due.
+            object: as burst, but as a JSON object instead of its text; in a plain reply too.
+        tool_call_shape: "openai", or a quirk of other providers: no index (no_index), always index
+            0 (zero_index), no id (no_id), neither (bare), id and name in every piece (repeated),
+            or a name that does not come with the first piece (late_name).
         tool_call_order: one call after the other, or a piece of each in turn.
-        cut_after: so many tokens come, in the middle of a call's arguments too, and the
-            finish_reason "length"; as a request's max_tokens does.
-        tokens_to_end: how long a paced stream's end (finish_reason, usage, [DONE]) takes after the
-            last token; 1 is a model that needs a step for its end as for every token.
-        finish_reason: instead of the true one.
+        cut_after: cut the reply after so many tokens, even within a call's arguments, with the
+            finish_reason "length"; a request's max_tokens does the same.
+        tokens_to_end: how many tokens' time a paced stream's end (finish_reason, usage, [DONE])
+            takes; 1 is a model for which the end is one more step.
+        finish_reason: sent instead of the true one.
         fault: None is a good reply. The faults:
             no_headers: the request is read and never answered.
-            stall: nothing comes any more after `after_pieces`; the connection stays.
-            drip: after `after_pieces` one byte every `interval_s`.
+            stall: nothing more after `after_pieces`; the connection stays open.
+            drip: one byte every `interval_s` after `after_pieces`.
             reset: the connection is reset after `after_pieces`; 0 is before the first byte.
-            close: as reset, but the connection is closed in order.
-            truncate: the body ends in order after `after_pieces`, with no finish_reason or [DONE].
-            no_finish_reason: all but the finish_reason comes.
-            no_done: all but the final [DONE] comes.
+            close: as reset, but the connection is closed properly.
+            truncate: the body ends properly after `after_pieces`, without finish_reason and [DONE].
+            no_finish_reason: everything but the finish_reason.
+            no_done: everything but the final [DONE].
             status: an error reply with `status`, `error_code` and `retry_after_s`.
-            error_event: an error object in a reply whose status is 200, after `after_pieces`.
+            error_event: an error object in a reply with status 200, after `after_pieces`.
             malformed_json: JSON that does not parse, after `after_pieces`.
-            html: a page of HTML with status 200.
-            wrong_type: JSON that parses and is not the protocol, after `after_pieces`.
+            html: an HTML page with status 200.
+            wrong_type: JSON that parses but is not the protocol, after `after_pieces`.
             huge_body: a reply of `size_bytes` (100 MB).
             huge_line: a line of `size_bytes` (10 MB), after `after_pieces`.
-        after_pieces: how many pieces come before the fault.
-        interval_s: between two bytes of a drip.
-        size_bytes: of what is huge.
-        broken_text: what malformed_json, html and wrong_type send, instead of their own.
-        status: of the fault "status".
-        error_code: the error object's code; None is the usual one of the status.
+        after_pieces: number of pieces before the fault.
+        interval_s: time between two bytes of a drip.
+        size_bytes: size of a huge body or line.
+        broken_text: sent by malformed_json, html and wrong_type instead of their own text.
+        status: status of the fault "status".
+        error_code: the error object's code; None is the usual one for the status.
         retry_after_s: the Retry-After header; None leaves it out.
-        write_bytes: cut the stream into writes of so many bytes, through characters too.
-        events_per_write: so many stream events go into one write.
-        line_end: of the stream's lines.
-        comment_every: a comment line goes before each n-th event.
+        write_bytes: cut the stream into writes of so many bytes, even within characters.
+        events_per_write: number of stream events in one write.
+        line_end: how the stream's lines end.
+        comment_every: send a comment line before every n-th event.
     """
 
     latency_s: float = 0.0
@@ -149,7 +149,7 @@ class Behaviour:
         """Check every field.
 
         Raises:
-            InvalidRequestError: names the field.
+            InvalidRequestError: a field is wrong; names it.
         """
         for name, (accepts, allowed) in _CHECKS.items():
             value = getattr(self, name)
@@ -161,7 +161,7 @@ class Behaviour:
             object.__setattr__(self, "scripted_calls", tuple(map(_scripted, self.tool_calls)))
 
     def with_overrides(self, overrides: Any) -> "Behaviour":
-        """This behaviour with the fields of a request's "mock" object.
+        """A copy of this behaviour, changed by a request's "mock" object.
 
         Raises:
             InvalidRequestError: for an unknown field or a value of the wrong kind; names it.
@@ -271,4 +271,4 @@ _CHECKS: Final[Mapping[str, Check]] = {
     "line_end": _one_of(LineEnd),
     "comment_every": _or_none(_integer(1, MAX_TOKENS)),
 }
-assert set(_CHECKS) == {f.name for f in fields(Behaviour) if f.init}  # noqa: S101 - a field without its check would go unchecked
+assert set(_CHECKS) == {f.name for f in fields(Behaviour) if f.init}  # noqa: S101 - no field may go unchecked

@@ -1,4 +1,4 @@
-"""A chat request's way from the decoded body to the wire."""
+"""Chat requests, from the decoded body to the reply on the wire."""
 
 import asyncio
 import itertools
@@ -21,14 +21,15 @@ from xwe.mock.protocol import CompletionIdentity, ErrorReply, ModelReply, encode
 from xwe.mock.rules import Rule
 from xwe.mock.validation import find_refusal
 
-# The faults that only leave something out, of a reply that is otherwise sent as usual.
+# Faults that only leave something out; the rest of the reply is sent as usual.
 _OMISSIONS: Final = frozenset({None, "no_finish_reason", "no_done"})
 
 
 class Chat:
-    """Answers chat requests: each as its own "mock" object, the script, a rule or the default says.
+    """Answers chat requests.
 
-    The first of them that has something to say does.
+    A request's behaviour is the next one of the script, else that of the first rule that matches,
+    else the default; its own "mock" object changes single fields of it.
     """
 
     def __init__(self, behaviour: Behaviour) -> None:
@@ -39,23 +40,20 @@ class Chat:
         self._pacer = Pacer()
 
     def script(self, *behaviours: Behaviour) -> None:
-        """Behave so for the next requests, one each, and then as before. Thread-safe."""
+        """Use these behaviours for the next requests, one each. Thread-safe."""
         self._scripted.extend(behaviours)
 
     def follow(self, *rules: Rule) -> None:
-        """Behave as the first rule says that is for a request; instead of earlier rules.
-
-        Thread-safe.
-        """
+        """Replace the rules; a request is answered by the first that matches it. Thread-safe."""
         self._rules = rules
 
     def forget_script(self) -> None:
-        """Behave as by default from the next request on. Thread-safe."""
+        """Drop the script and the rules. Thread-safe."""
         self._scripted.clear()
         self._rules = ()
 
     async def serve(self, exchange: Exchange, body: Any) -> web.StreamResponse:
-        """Answer one request, or fail as asked."""
+        """Answer one request, or fail as asked to."""
         if not isinstance(body, dict):
             return await exchange.refuse(ErrorReply("The body is not a JSON object."))
         clock = asyncio.get_running_loop().time
@@ -73,7 +71,7 @@ class Chat:
             reply = answer(body, behaviour)
         except InvalidRequestError as error:
             return await exchange.refuse(ErrorReply(error.message, error.field))
-        # What it takes to make the reply is part of the latency, as it is for a model.
+        # The time to make the reply is part of the latency, as with a real model.
         send = self._prepared(exchange, body, behaviour, reply)
         if behaviour.latency_s:
             await asyncio.sleep(arrived + behaviour.latency_s - clock())
@@ -88,7 +86,7 @@ class Chat:
     def _prepared(
         self, exchange: Exchange, body: dict[str, Any], behaviour: Behaviour, reply: ModelReply
     ) -> Callable[[], Awaitable[web.StreamResponse]]:
-        """What sends a reply that is encoded already."""
+        """Encode the reply; the returned function sends it."""
         options = body.get("stream_options") or {}
         identity = CompletionIdentity(
             id=f"chatcmpl-demo{next(self._ids):08d}",

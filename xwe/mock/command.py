@@ -23,36 +23,51 @@ if TYPE_CHECKING:
     from xwe.mock.server import ModelServer
 
 DEFAULT_PORT: Final = 8001
-# Where the system cannot wake us when the parent dies, we look this often.
-_LOOK_EVERY_S: Final = 1.0
+# Where the system cannot report the parent's death, it is checked this often.
+_CHECK_EVERY_S: Final = 1.0
 
 # The options that are fields of Behaviour: name, field, type, help.
 _OPTIONS: Final[list[tuple[str, str, Any, str]]] = [
     ("--latency", "latency_s", float, "Seconds until the reply, or its first token."),
-    ("--tokens-per-second", "tokens_per_s", float, "Pace of a stream; else as fast as it goes."),
+    (
+        "--tokens-per-second",
+        "tokens_per_s",
+        float,
+        "Pace of a stream; as fast as possible by default.",
+    ),
     ("--length", "length", int, "Length of a reply, in tokens."),
-    ("--seed", "seed", int, "Varies the replies; the same seed gives the same."),
+    ("--seed", "seed", int, "Varies the replies; the same seed gives the same reply."),
     ("--text", "text", str, "Reply with this text."),
     ("--reasoning", "reasoning", str, "Text to send as reasoning_content first."),
     ("--tool-arguments", "tool_arguments", ToolArguments, "How a call's arguments are streamed."),
     ("--tool-call-shape", "tool_call_shape", ToolCallShape, "What a streamed call leaves out."),
     ("--tool-call-order", "tool_call_order", ToolCallOrder, "How several calls are streamed."),
     ("--text-after", "text_after", str, "Say this after the tool calls."),
-    ("--cut-after", "cut_after", int, "Cut each reply to so many tokens."),
-    ("--tokens-to-end", "tokens_to_end", int, "From a paced stream's last token to its end."),
+    ("--cut-after", "cut_after", int, "Cut each reply after so many tokens."),
+    (
+        "--tokens-to-end",
+        "tokens_to_end",
+        int,
+        "Tokens' time from a paced stream's last token to its end.",
+    ),
     ("--finish-reason", "finish_reason", FinishReason, "Instead of the true one."),
-    ("--fault", "fault", Fault, "Go wrong, with every request."),
+    ("--fault", "fault", Fault, "Fail like this, with every request."),
     ("--after-pieces", "after_pieces", int, "Pieces of the reply before the fault."),
     ("--interval", "interval_s", float, "Seconds between the bytes of a drip."),
     ("--size", "size_bytes", int, "Bytes of a huge body or line."),
     ("--broken-text", "broken_text", str, "What malformed_json, html and wrong_type send."),
-    ("--status", "status", int, "Of the fault status."),
-    ("--error-code", "error_code", str, "Of the error object, for instance insufficient_quota."),
+    ("--status", "status", int, "Status of the fault status."),
+    (
+        "--error-code",
+        "error_code",
+        str,
+        "Code of the error object, for instance insufficient_quota.",
+    ),
     ("--retry-after", "retry_after_s", float, "Seconds, in the Retry-After header."),
     ("--write-bytes", "write_bytes", int, "Cut a stream into writes of so many bytes."),
     ("--events-per-write", "events_per_write", int, "Stream events in one write."),
-    ("--line-end", "line_end", LineEnd, "Of the stream's lines."),
-    ("--comment-every", "comment_every", int, "A comment before each n-th stream event."),
+    ("--line-end", "line_end", LineEnd, "How the stream's lines end."),
+    ("--comment-every", "comment_every", int, "Send a comment before every n-th stream event."),
 ]
 _DEFAULTS: Final = {field.name: field.default for field in fields(Behaviour)}
 
@@ -80,7 +95,7 @@ def _behaviour_options(command: Any) -> Any:
     show_default=True,
     help="Port to listen on; 0 is any free one.",
 )
-@click.option("--api-key", help="The key that clients must send; without it everyone may come in.")
+@click.option("--api-key", help="Key that clients must send; by default none is needed.")
 @click.option("--parent-pid", type=int, help="End when the process with this id has ended.")
 @_behaviour_options
 def mock_command(
@@ -88,8 +103,8 @@ def mock_command(
 ) -> None:
     """Run the built-in model server, which speaks the OpenAI protocol.
 
-    It answers with templates and says so. Each request can ask for other behaviour in a "mock"
-    object of its JSON body, with the same names: {"mock": {"latency_s": 1, "fault": "stall"}}.
+    It answers with templates and says so. A "mock" object in a request's JSON body changes the
+    behaviour for that request, with the same names: {"mock": {"latency_s": 1, "fault": "stall"}}.
     """
     try:
         behaviour = Behaviour(**options)
@@ -136,8 +151,8 @@ async def _serve(server: "ModelServer", host: str, port: int, parent_pid: int | 
 async def _parent_ended(pid: int) -> None:
     """Return when the process has ended."""
     if not hasattr(os, "pidfd_open"):
-        while _is_alive(pid):  # noqa: ASYNC110 - nothing here could tell us
-            await asyncio.sleep(_LOOK_EVERY_S)
+        while _is_alive(pid):  # noqa: ASYNC110 - nothing here reports it
+            await asyncio.sleep(_CHECK_EVERY_S)
         return
     try:
         descriptor = os.pidfd_open(pid)

@@ -1,4 +1,4 @@
-"""A reply made ready for the wire: what is sent in which order, and when each piece is due."""
+"""A reply prepared for the wire: its parts in order, and when each piece is due."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from xwe.mock.protocol import DONE, ChunkEncoder, CompletionIdentity, ModelReply
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 _LINE_ENDS: Final = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
-# The unit in which a plain reply's body is counted when it is broken off.
+# The piece in which a plain reply's body is counted when it breaks off.
 BODY_PIECE_BYTES: Final = 16
 
 
@@ -19,12 +19,12 @@ class Delivery:
     """The parts of a reply's body, in order.
 
     Attributes:
-        content_type: of the reply.
-        opening: before the first piece; empty for a plain reply.
+        content_type: the reply's content type.
+        opening: what comes before the first piece; empty for a plain reply.
         pieces: what is paced, and counted by `Behaviour.after_pieces`.
         due: when each piece is due, in tokens after the first.
         closing: what follows the last piece.
-        line_end: of a stream's lines; None for a plain reply.
+        line_end: how a stream's lines end; None for a plain reply.
     """
 
     content_type: str
@@ -35,21 +35,21 @@ class Delivery:
     line_end: bytes | None
 
     def first(self, count: int) -> tuple[Sequence[bytes], Sequence[int]]:
-        """The first pieces and when they are due."""
+        """The first `count` pieces and when they are due."""
         return self.pieces[:count], self.due[:count]
 
     def after(self, count: int) -> bytes:
-        """All that follows the first pieces, the opening too where there are none before it."""
+        """Everything after the first `count` pieces; with none of them, the opening too."""
         opening = b"" if count else self.opening
         return opening + b"".join((*self.pieces[count:], *self.closing))
 
     def framed(self, payload: bytes) -> bytes:
-        """A payload as this reply carries it."""
+        """A payload as it stands in this reply: an event of a stream, or as it is."""
         return payload if self.line_end is None else _event(payload, self.line_end)
 
 
 def plain_delivery(identity: CompletionIdentity, reply: ModelReply) -> Delivery:
-    """A plain reply, cut up so that it can be broken off anywhere."""
+    """A plain reply in small pieces, so that it can break off anywhere."""
     body = encode_completion(identity, reply)
     starts = range(0, len(body), BODY_PIECE_BYTES)
     return Delivery(
@@ -65,7 +65,7 @@ def plain_delivery(identity: CompletionIdentity, reply: ModelReply) -> Delivery:
 def stream_delivery(
     identity: CompletionIdentity, reply: ModelReply, behaviour: Behaviour
 ) -> Delivery:
-    """A streamed reply: role, pieces, finish_reason, usage where it was asked for, [DONE]."""
+    """A streamed reply: role, pieces, finish_reason, usage if requested, [DONE]."""
     encoder = ChunkEncoder(identity)
     line_end = _LINE_ENDS[behaviour.line_end]
     deltas = reply_deltas(
@@ -96,7 +96,7 @@ def stream_delivery(
 def grouped(
     pieces: Sequence[bytes], due: Sequence[int], size: int
 ) -> tuple[Sequence[bytes], Sequence[int]]:
-    """The pieces in groups of `size`, each due with its last piece."""
+    """The pieces in groups of `size`; a group is due with its last piece."""
     if size == 1:
         return pieces, due
     starts = range(0, len(pieces), size)
@@ -111,6 +111,6 @@ def _event(payload: bytes, line_end: bytes) -> bytes:
 
 
 def _encode_pieces(encoder: ChunkEncoder, deltas: Deltas, line_end: bytes) -> list[bytes]:
-    # One join a piece: this runs for every piece of every stream.
+    # Hot path: this runs for every piece of every stream.
     head, tail = b"data: " + encoder.head, encoder.tail + line_end * 2
     return [head + delta + tail for delta in deltas.encoded]

@@ -1,4 +1,4 @@
-"""A streamed reply cut into delta objects, in the shapes that providers give them."""
+"""A streamed reply as delta objects, in the shapes that providers use."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from xwe.mock.behaviour import ToolArguments, ToolCallOrder, ToolCallShape
 from xwe.mock.protocol import ModelReply, ReplyToolCall, arguments_object
 from xwe.mock.tokens import split_tokens
 
-# A piece of a call: the call's part of a delta object, and how many tokens' time it takes.
+# A piece of a call: the call's part of a delta object, and its duration in tokens.
 CallPiece = tuple[dict[str, Any], int]
 
-# What a shape leaves out of the pieces that other providers send.
+# Shapes that leave out the index, or the id.
 _WITHOUT_INDEX: Final = frozenset({"no_index", "bare"})
 _WITHOUT_ID: Final = frozenset({"no_id", "bare"})
 
@@ -23,7 +23,7 @@ _WITHOUT_ID: Final = frozenset({"no_id", "bare"})
 class Deltas:
     """The pieces of a streamed reply: encoded delta objects and when each is due.
 
-    `due[i]` counts in tokens from the first one.
+    `due[i]` is in tokens after the first piece.
     """
 
     encoded: Sequence[bytes]
@@ -42,7 +42,7 @@ def reply_deltas(
     shape: ToolCallShape,
     order: ToolCallOrder = "in_turn",
 ) -> Deltas:
-    """The reply cut into deltas: reasoning, then text, then tool calls, then the text after."""
+    """The reply as deltas: reasoning, text, tool calls, text after them."""
     encoded: tuple[bytes, ...] = ()
     if reply.reasoning:
         encoded += _text_deltas("reasoning_content", reply.reasoning)
@@ -56,7 +56,7 @@ def reply_deltas(
     due = list(range(len(encoded)))
     clock = len(encoded)
     for piece, tokens in _all_calls(reply.tool_calls, arguments, shape, order):
-        # A burst comes when its last token would have.
+        # A burst is due when its last token would be.
         clock += tokens
         pieces.append(orjson.dumps({"tool_calls": [piece]}))
         due.append(max(0, clock - 1))
@@ -83,7 +83,7 @@ def _all_calls(
 
 
 def _alternating(each: Iterable[Iterator[CallPiece]]) -> Iterator[CallPiece]:
-    """A piece of each call in turn, until none has any left."""
+    """A piece of each call in turn, until all are used up."""
     left = list(each)
     while left:
         for one in list(left):

@@ -1,4 +1,4 @@
-"""A model server in a thread of its own, for tests and examples."""
+"""A model server in its own thread, for tests and examples."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -12,7 +12,7 @@ from xwe.mock.server import ModelServer, base_url
 
 
 class MockServer:
-    """A model server with its own thread and loop, scriptable and observable.
+    """A model server in its own thread, which can be scripted and observed.
 
     ::
 
@@ -20,10 +20,10 @@ class MockServer:
             client = LLMClient("any key", server.base_url + "/chat/completions")
 
     Args:
-        behaviour: for every chat request that no script and no "mock" object changes.
-        api_key: what a client must send; None lets everyone in.
-        host: to listen on.
-        port: to listen on; 0 is any free one.
+        behaviour: the default behaviour of chat requests.
+        api_key: the key that clients must send; None accepts everyone.
+        host: the address to listen on.
+        port: the port to listen on; 0 is any free one.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class MockServer:
         self._thread: LoopThread | None = None
 
     def start(self) -> Self:
-        """Listen, in a thread of its own; does nothing when it listens already."""
+        """Start listening; does nothing if it already does."""
         if self._thread is None:
             self._thread = LoopThread("xwe-mock")
             self._port = self._thread.run(self._server.start(self._host, self._port))
         return self
 
     def close(self) -> None:
-        """End every request and connection, the loop and the thread. Idempotent."""
+        """End all requests, connections, the loop and the thread. Idempotent."""
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.run(self._server.stop())
@@ -66,27 +66,27 @@ class MockServer:
 
     @property
     def base_url(self) -> str:
-        """Where the API is; `/chat/completions` goes behind it."""
+        """The API's base URL, without `/chat/completions`."""
         return base_url(self._host, self._port)
 
     @property
     def requests(self) -> list[ReceivedRequest]:
-        """The requests so far, in the order of their arrival."""
+        """The requests so far, in order of arrival."""
         return self._log.requests
 
     def forget_requests(self) -> None:
-        """Start the list of requests anew."""
+        """Empty the list of requests."""
         self._log.clear()
 
     def script(self, *behaviours: Behaviour) -> None:
-        """Behave so for the next chat requests, one each, in order; then as before."""
+        """Use these behaviours for the next chat requests, one each, in order."""
         self._server.script(*behaviours)
 
     def follow(self, *rules: Rule) -> None:
-        """Behave as the first rule says that is for a request, where no script has its turn.
+        """Answer each request by the first rule that matches it, once the script is used up.
 
-        Rules look at nothing but the request, so many conversations may go on at once. They
-        replace earlier ones; with none, all is as before::
+        Rules depend on nothing but the request, so several conversations can run at once. They
+        replace earlier rules; with none, the default applies::
 
             server.follow(
                 Rule("offers_tools", Behaviour(tool_calls=[{"name": "weather"}])),
@@ -103,7 +103,7 @@ class MockServer:
         has_tool_results: Behaviour | None = None,
         plain: Behaviour | None = None,
     ) -> None:
-        """A rule for each kind of request of a turn with tools; see `RequestKind`."""
+        """Set one rule for each kind of request in a turn with tools; see `RequestKind`."""
         kinds: tuple[tuple[RequestKind, Behaviour | None], ...] = (
             ("offers_tools", offers_tools),
             ("has_tool_results", has_tool_results),
@@ -112,10 +112,10 @@ class MockServer:
         self.follow(*(Rule(kind, said) for kind, said in kinds if said is not None))
 
     def reset(self) -> None:
-        """Forget the requests so far, the rules and what is left of the script.
+        """Forget the requests, the rules and the rest of the script.
 
-        A request that has been sent by now is taken in first, so that it takes its behaviour from
-        the script that is forgotten and none from the next.
+        Requests that were already sent are accepted first: they use up the old script, never the
+        next one.
         """
         if self._thread is not None:
             self._thread.run(self._server.take_in())
@@ -123,7 +123,7 @@ class MockServer:
         self._log.clear()
 
     def wait_until(self, predicate: Callable[[], object], timeout_s: float = 60.0) -> None:
-        """Block until `predicate()` is true; it is asked again whenever a request changes.
+        """Block until `predicate()` is true; it is checked whenever a request changes.
 
         Raises:
             TimeoutError: it was still false after `timeout_s` seconds.

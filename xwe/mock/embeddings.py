@@ -1,4 +1,4 @@
-"""Embeddings without a model: hashed character n-grams, so that similar texts are near."""
+"""Embeddings without a model: hashed character n-grams, so that similar texts are close."""
 
 import math
 import struct
@@ -10,8 +10,8 @@ from typing import Final
 
 DEFAULT_DIMENSIONS: Final = 256
 MAX_DIMENSIONS: Final = 4096
-# How much a run of one, two or three characters says about its text: a letter little, a word's
-# part more; of Chinese a character is a word already, and longer runs are rarely shared.
+# Weights of runs of one, two and three characters. A single letter says little about a text; a
+# Chinese character is a word, and longer runs are rarely shared.
 _LETTERS: Final = (0.5, 2.0, 3.0)
 _CHARACTERS: Final = (3.0, 2.0, 0.5)
 _FIRST_CHARACTER: Final = "\u2e80"
@@ -21,8 +21,8 @@ _FIRST_CHARACTER: Final = "\u2e80"
 def embed(text: str, dimensions: int = DEFAULT_DIMENSIONS) -> tuple[float, ...]:
     """A unit vector for the text, the same in every process.
 
-    Each run of one to three characters is counted in a place, and with a sign, that its checksum
-    gives; texts that share many runs point in nearly the same direction.
+    The checksum of each run of one to three characters gives its position and its sign; texts that
+    share many runs point in nearly the same direction.
     """
     normal = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     vector = [0.0] * dimensions
@@ -34,7 +34,7 @@ def embed(text: str, dimensions: int = DEFAULT_DIMENSIONS) -> tuple[float, ...]:
             sign = 1 if checksum & 1 else -1
             vector[(checksum >> 1) % dimensions] += sign * weights[size - 1]
     length = math.sqrt(sum(x * x for x in vector))
-    if not length:  # the signs cancelled each other out
+    if not length:  # all signs cancelled out
         vector[0], length = 1.0, 1.0
     return tuple(x / length for x in vector)
 

@@ -1,4 +1,4 @@
-"""One request and the reply to it on the wire: written whole, paced, dripped or broken off."""
+"""One request and its reply on the wire: sent whole, paced, dripped or broken off."""
 
 import asyncio
 import socket
@@ -12,15 +12,15 @@ from xwe.mock.protocol import ErrorReply, encode_error
 from xwe.mock.recorder import ReceivedRequest, RequestLog
 
 JSON: Final = "application/json"
-# SO_LINGER with no time: closing sends a reset instead of an orderly end.
+# SO_LINGER with a zero timeout: closing sends a reset.
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class Exchange:
-    """Writes the reply to one request and keeps the log's entry of it.
+    """Writes the reply to one request, and updates the request in the log.
 
-    Every method that writes raises ConnectionError when the client has left, and the task is
-    cancelled the moment it leaves.
+    Methods that write raise ConnectionError when the client has left. The task is cancelled as soon
+    as it leaves.
     """
 
     __slots__ = ("_broken_off", "_log", "_received", "_response", "request", "write_bytes")
@@ -34,21 +34,21 @@ class Exchange:
         self._response: web.StreamResponse | None = None
 
     def arrived(self, body: object) -> None:
-        """Put the request into the log."""
+        """Add the request to the log."""
         if self._log is not None:
             self._received = ReceivedRequest(self.request.path, self.request.headers, body)
             self._log.arrived(self._received)
 
     def finished(self) -> None:
-        """Note the end in the log, just before the last bytes leave.
+        """Mark the request as finished, just before the last bytes leave.
 
-        A test that has read them can then rely on it.
+        A test that has read the whole reply can rely on it.
         """
         if self._log is not None and self._received is not None:
             self._log.finished(self._received)
 
     def connection_lost(self) -> None:
-        """Note in the log that the client left, unless it was the server that went."""
+        """Mark the request as disconnected, unless the server broke off itself."""
         if self._log is not None and self._received is not None and not self._broken_off:
             self._log.disconnected(self._received)
 
@@ -76,14 +76,14 @@ class Exchange:
         return await self.send(refusal.status, encode_error(refusal), headers=headers)
 
     async def begin(self, content_type: str) -> None:
-        """Send the head of a 200 reply whose body follows."""
+        """Send the head of a reply with status 200; the body follows."""
         self._response = web.StreamResponse(
             headers={"Content-Type": content_type, "Cache-Control": "no-cache"}
         )
         await self._response.prepare(self.request)
 
     async def end(self, last: bytes = b"") -> web.StreamResponse:
-        """Send the last part of the body and its end."""
+        """Send the last part of the body, and end it."""
         response = self._begun()
         self.finished()
         if last:
@@ -92,20 +92,20 @@ class Exchange:
         return response
 
     async def write(self, data: bytes) -> None:
-        """Send a part of the body, in the asked-for slices."""
+        """Send a part of the body, in slices of `write_bytes`."""
         response = self._begun()
         if self.write_bytes is None:
             await response.write(data)
             return
         for start in range(0, len(data), self.write_bytes):
             await response.write(data[start : start + self.write_bytes])
-            # A turn of the loop: the writes of one turn may leave in one packet.
+            # Writes in one turn of the loop may leave in one packet.
             await asyncio.sleep(0)
 
     async def write_paced(
         self, pieces: Sequence[bytes], due: Sequence[int], tokens_per_s: float | None
     ) -> None:
-        """Send each piece by itself, when its token is due."""
+        """Send each piece on its own, when its token is due."""
         clock = asyncio.get_running_loop().time
         started = clock()
         for piece, tokens in zip(pieces, due, strict=True):
@@ -120,16 +120,16 @@ class Exchange:
             await self.write(bytes((byte,)))
 
     async def hang(self) -> NoReturn:
-        """Send nothing more, until the client leaves or the server stops."""
+        """Send nothing more until the client leaves or the server stops."""
         while True:
             await asyncio.get_running_loop().create_future()
 
     async def close(self) -> NoReturn:
-        """Close the connection in order, wherever the reply is."""
+        """Close the connection properly, in the middle of the reply."""
         await self._break_off()
 
     async def reset(self) -> NoReturn:
-        """Reset the connection, after what was written has left."""
+        """Reset the connection, once what was written has left."""
         transport = self.request.transport
         if transport is not None:
             sock: socket.socket = transport.get_extra_info("socket")
@@ -141,9 +141,9 @@ class Exchange:
         self._broken_off = True
         if self.request.transport is not None:
             self.request.transport.close()
-        await self.hang()  # the lost connection cancels this task
+        await self.hang()  # the closed connection cancels this task
 
     def _begun(self) -> web.StreamResponse:
         if self._response is None:
-            raise RuntimeError("begin() comes before the body.")
+            raise RuntimeError("Call begin() before the body.")
         return self._response

@@ -1,4 +1,4 @@
-"""The ways in which an upstream fails, produced on the real wire."""
+"""The ways an upstream can fail, on the real wire."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -12,7 +12,7 @@ from xwe.mock.exchange import Exchange
 from xwe.mock.protocol import ErrorReply, encode_error
 
 _DEFAULT_SIZES: Final[Mapping[str, int]] = {"huge_body": 100_000_000, "huge_line": 10_000_000}
-# Written and forgotten piece by piece: a huge reply must not be huge in our memory.
+# Written piece by piece: a huge reply must not be huge in our own memory.
 _BLOCK: Final = b"x" * 65_536
 
 _STATUS_MESSAGES: Final[Mapping[int, str]] = {
@@ -39,14 +39,14 @@ _WRONG_TYPE: Final = orjson.dumps({"object": "chat.completion", "choices": "none
 
 
 def fails_at_once(behaviour: Behaviour) -> bool:
-    """Whether the fault comes in the place of a reply, so that none has to be made."""
+    """Whether the fault replaces the reply, so that none has to be made."""
     if behaviour.fault in ("reset", "close"):
         return not behaviour.after_pieces
     return behaviour.fault in ("no_headers", "status", "html")
 
 
 async def fail_at_once(exchange: Exchange, behaviour: Behaviour) -> web.StreamResponse:
-    """Produce a fault of which `fails_at_once` is true."""
+    """Produce a fault for which `fails_at_once` is true."""
     if behaviour.fault == "status":
         return await _send_status(exchange, behaviour)
     if behaviour.fault == "html":
@@ -74,7 +74,7 @@ async def _send_status(exchange: Exchange, behaviour: Behaviour) -> web.StreamRe
 async def fail_within_reply(
     exchange: Exchange, behaviour: Behaviour, delivery: Delivery
 ) -> web.StreamResponse:
-    """Begin the reply, and after `after_pieces` go wrong."""
+    """Begin the reply, and fail after `after_pieces`."""
     after = behaviour.after_pieces
     await exchange.begin(delivery.content_type)
     if after and delivery.opening:
@@ -113,11 +113,11 @@ async def _close(exchange: Exchange, _behaviour: Behaviour, _delivery: Delivery)
 
 
 async def _truncate(_exchange: Exchange, _behaviour: Behaviour, _delivery: Delivery) -> None:
-    """Nothing more; the body then ends in order."""
+    """Nothing more: the body then ends properly."""
 
 
 async def _huge_line(exchange: Exchange, behaviour: Behaviour, delivery: Delivery) -> None:
-    """One string of the asked-for size, in one event or in the one line of a plain body."""
+    """One huge string, in one event or in the single line of a plain body."""
     key = b"message" if delivery.line_end is None else b"delta"
     prefix = b"" if delivery.line_end is None else b"data: "
     await exchange.write(prefix + b'{"choices":[{"index":0,"' + key + b'":{"content":"')
@@ -129,7 +129,7 @@ async def _huge_line(exchange: Exchange, behaviour: Behaviour, delivery: Deliver
 
 
 async def _huge_body(exchange: Exchange, behaviour: Behaviour, delivery: Delivery) -> None:
-    """When streamed, ordinary events without end; a plain body has only its one line."""
+    """A stream of ordinary events up to the size; a plain body is one huge line."""
     if delivery.line_end is None:
         await _huge_line(exchange, behaviour, delivery)
         return

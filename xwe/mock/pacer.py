@@ -1,7 +1,7 @@
 """Sends the pieces of all streams when they are due, from one timer.
 
-A task that sleeps, wakes and writes for every piece costs twice as much, and with a thousand
-streams at once the model server would take the machine from what is measured against it.
+A task that sleeps and writes for each piece costs twice as much: with a thousand streams the model
+server would take CPU from what is measured against it.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from typing import Final
 
 from aiohttp import web
 
-# The loop's clock ticks in milliseconds: what is due within half of one is due now.
+# The loop's clock ticks in milliseconds: what is due within half a tick is due now.
 _SLACK_S: Final = 0.0005
 
 
-class _Stream:
-    """What is left to be sent of one reply."""
+class PacedStream:
+    """The rest of one reply."""
 
     __slots__ = ("due", "next", "pieces", "request", "started", "stopped", "tokens_per_s")
 
@@ -39,7 +39,7 @@ class _Stream:
         return self.started + self.due[self.next] / self.tokens_per_s
 
     def send_due(self, now: float) -> bool:
-        """Send what is due, late pieces together; False when this stream has to stop here."""
+        """Send what is due, late pieces together; False when the stream pauses or ends."""
         transport, protocol = self.request.transport, self.request.protocol
         if transport is None or transport.is_closing() or protocol.writing_paused:
             return False
@@ -54,10 +54,10 @@ class _Stream:
 
 
 class Pacer:
-    """Shared by all streams of one server; belongs to one event loop."""
+    """The pace of all streams of one server, on one event loop."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, _Stream]] = []
+        self._heap: list[tuple[float, int, PacedStream]] = []
         self._order = itertools.count()
         self._timer: asyncio.Handle | None = None
 
@@ -68,27 +68,27 @@ class Pacer:
         due: Sequence[int],
         tokens_per_s: float,
     ) -> None:
-        """Send pieces of a chunked body, each when its token is due after now.
+        """Send pieces of a chunked body, each when its token is due, counted from now.
 
-        The schedule is the clock's: a late piece does not delay the ones after it. A client that
-        reads slowly is waited for.
+        A late piece does not delay the ones after it. A slow client is waited for.
 
         Raises:
             ConnectionResetError: the client has left.
         """
         loop = asyncio.get_running_loop()
-        stream = _Stream(request, pieces, due, tokens_per_s, loop.time())
+        stream = PacedStream(request, pieces, due, tokens_per_s, loop.time())
         while stream.next < len(pieces):
             if request.transport is None or request.transport.is_closing():
                 raise ConnectionResetError("The client has left.")
             await request.writer.drain()
             stream.stopped = loop.create_future()
-            self._add(stream, loop)
+            self.add(stream, loop)
             await stream.stopped
 
-    def _add(self, stream: _Stream, loop: asyncio.AbstractEventLoop) -> None:
+    def add(self, stream: PacedStream, loop: asyncio.AbstractEventLoop) -> None:
+        """Send a stream's pieces from now on; its `stopped` future ends with its sending."""
         heapq.heappush(self._heap, (stream.due_at(), next(self._order), stream))
-        if self._heap[0][2] is stream:  # the timer is set for a later one, or not at all
+        if self._heap[0][2] is stream:  # the timer is set for a later piece, or not at all
             self._tick(loop)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:

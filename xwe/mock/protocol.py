@@ -1,4 +1,4 @@
-"""The server's side of the wire format: replies, chunks and errors as the official API has them."""
+"""The server's side of the wire format: replies, chunks and errors, as in the official API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ EMBEDDING_MODEL: Final = "xwe-demo-embedding"
 FINGERPRINT: Final = "fp_xwe_demo"
 
 DONE: Final = b"[DONE]"
-# What clients and people see in the error object's "type"; other statuses are "server_error".
+# The error object's "type" for each status; others are "server_error".
 ERROR_TYPES: Final[Mapping[int, str]] = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -36,16 +36,16 @@ class ReplyToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelReply:
-    """What the demo model answers, before it is encoded.
+    """The demo model's reply, before it is encoded.
 
     Attributes:
-        text: said before the tool calls.
+        text: text before the tool calls.
         finish_reason: None leaves it out.
         prompt_tokens: an estimate.
         tool_calls: in the order in which the model begins them.
-        text_after: said after the tool calls.
-        reasoning: sent before everything.
-        has_argument_objects: whether a plain reply has arguments as JSON objects, not as texts.
+        text_after: text after the tool calls.
+        reasoning: sent before everything else.
+        has_argument_objects: whether a plain reply has arguments as JSON objects, not as text.
     """
 
     text: str | None
@@ -77,7 +77,7 @@ class ModelReply:
 
 @dataclass(frozen=True, slots=True)
 class CompletionIdentity:
-    """What every chunk of one completion repeats."""
+    """What identifies a completion; every chunk of it repeats this."""
 
     id: str
     created: int
@@ -86,7 +86,7 @@ class CompletionIdentity:
 
 
 def arguments_object(call: ReplyToolCall) -> Any:
-    """The arguments as some providers send them: the JSON itself; broken ones remain a text."""
+    """The arguments as a JSON value, as some providers send them; broken ones remain text."""
     try:
         return orjson.loads(call.arguments)
     except orjson.JSONDecodeError:
@@ -137,7 +137,7 @@ def encode_completion(identity: CompletionIdentity, reply: ModelReply) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """An error reply, in the terms of the protocol's error object."""
+    """An error reply: the protocol's error object and the status."""
 
     message: str
     param: str | None = None
@@ -163,11 +163,11 @@ def encode_error(refusal: ErrorReply) -> bytes:
 
 
 class ChunkEncoder:
-    """Makes the chunks of one streamed completion; what they share is encoded once.
+    """Makes the chunks of one streamed completion; their common part is encoded once.
 
     Attributes:
-        head: what stands before the delta object of each chunk.
-        tail: what stands behind it.
+        head: the part of each chunk before its delta object.
+        tail: the part after it.
     """
 
     __slots__ = ("_usage_head", "head", "tail")
@@ -188,7 +188,7 @@ class ChunkEncoder:
         self._usage_head = shared + b',"choices":[],"usage":'
 
     def opening(self) -> bytes:
-        """The first chunk: the role and nothing said yet."""
+        """The first chunk: the role, with no text yet."""
         return self.delta(b'{"role":"assistant","content":"","refusal":null}')
 
     def delta(self, encoded: bytes) -> bytes:
@@ -196,12 +196,12 @@ class ChunkEncoder:
         return self.head + encoded + self.tail
 
     def finish(self, reason: str) -> bytes:
-        """The chunk that says why the reply ended."""
+        """The chunk with the finish reason."""
         tail = self.tail.replace(b'"finish_reason":null', b'"finish_reason":"%b"' % reason.encode())
         return self.head + b"{}" + tail
 
     def usage(self, usage: Mapping[str, int]) -> bytes:
-        """The last chunk, for clients that asked for the usage."""
+        """The last chunk, for clients that requested the usage."""
         return self._usage_head + orjson.dumps(usage) + b"}"
 
 
@@ -220,7 +220,7 @@ def _model(name: str, created: int) -> dict[str, Any]:
 
 
 def encode_embeddings(vectors: Sequence[Any], model: str, tokens: int) -> bytes:
-    """Embeddings, in the order of their texts; each a list of numbers or base64."""
+    """Embeddings in the order of their texts, each a list of numbers or base64."""
     data = [
         {"object": "embedding", "index": index, "embedding": vector}
         for index, vector in enumerate(vectors)

@@ -1,4 +1,4 @@
-"""What a model server remembers of the requests it got, for tests to look at."""
+"""The log of requests that a model server received, for tests."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -8,13 +8,13 @@ from typing import Any
 
 @dataclass(slots=True, eq=False)
 class ReceivedRequest:
-    """A request as the server saw it; its last two fields change while it is served.
+    """A request as the server received it; the last two fields change while it is served.
 
     Attributes:
-        path: as it was asked for, for instance "/v1/chat/completions".
+        path: the request's path, for instance "/v1/chat/completions".
         headers: case-insensitive.
-        body: the decoded JSON, or the bytes where they are none.
-        finished: the reply, or the fault in its place, was given to its end.
+        body: the decoded JSON, or the raw bytes if they are not JSON.
+        finished: the reply, or the fault in its place, was sent to its end.
         disconnected: the client left before that.
     """
 
@@ -26,7 +26,7 @@ class ReceivedRequest:
 
 
 class RequestLog:
-    """Collects the requests of one server, in the order of their arrival. Thread-safe."""
+    """The requests of one server, in order of arrival. Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -34,7 +34,7 @@ class RequestLog:
 
     @property
     def requests(self) -> list[ReceivedRequest]:
-        """The requests so far; the list is the caller's, its entries stay live."""
+        """The requests so far; the list is a copy, its entries are live."""
         with self._changed:
             return list(self._requests)
 
@@ -45,13 +45,13 @@ class RequestLog:
             self._changed.notify_all()
 
     def finished(self, request: ReceivedRequest) -> None:
-        """Note that the request was served to its end."""
+        """Mark the request as served to its end."""
         with self._changed:
             request.finished = True
             self._changed.notify_all()
 
     def disconnected(self, request: ReceivedRequest) -> None:
-        """Note that the client left first, be it with the last bytes still on their way."""
+        """Mark that the client left first, even with the last bytes already on their way."""
         with self._changed:
             request.finished, request.disconnected = False, True
             self._changed.notify_all()
@@ -63,7 +63,7 @@ class RequestLog:
             self._changed.notify_all()
 
     def wait_until(self, predicate: Callable[[], object], timeout_s: float) -> None:
-        """Block until `predicate()` is true; it is asked again after each change.
+        """Block until `predicate()` is true; it is checked after each change.
 
         Raises:
             TimeoutError: it was still false after `timeout_s` seconds.

@@ -1,7 +1,7 @@
-"""Behaviour chosen by what a request is, not by when it comes.
+"""Behaviour chosen by what a request is, not by when it arrives.
 
-A turn with tools asks the model several times, at moments that depend on the tools. A script that
-is taken in order cannot tell which request it answers; a rule can.
+A turn with tools asks the model several times, at moments that depend on the tools. A script goes
+by the order of requests and cannot tell them apart; a rule can.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,16 +11,16 @@ from typing import Any, Literal
 from xwe.mock.behaviour import Behaviour
 
 RequestKind = Literal["offers_tools", "has_tool_results", "plain"]
-"""What a request is in a turn with tools.
+"""The part a request plays in a turn with tools.
 
-has_tool_results: there are tools' results since the user last spoke, whatever else.
+has_tool_results: there are tool results after the last user message.
 offers_tools: there are none, and the model may call tools.
-plain: neither; for instance a request to go on talking while tools run.
+plain: neither; for instance a request for text while tools run.
 """
 
 
 def kind_of(body: Mapping[str, Any]) -> RequestKind:
-    """The one kind of a request, be it good or bad."""
+    """The kind of a request, valid or not."""
     if any(message.get("role") == "tool" for message in _since_the_user(body)):
         return "has_tool_results"
     may_call = bool(body.get("tools")) and body.get("tool_choice") != "none"
@@ -28,7 +28,7 @@ def kind_of(body: Mapping[str, Any]) -> RequestKind:
 
 
 def rounds_of(body: Mapping[str, Any]) -> int:
-    """How often the model has called tools since the user last spoke."""
+    """How many times the model has called tools since the last user message."""
     return sum(bool(message.get("tool_calls")) for message in _since_the_user(body))
 
 
@@ -49,17 +49,17 @@ def _since_the_user(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How to behave towards some requests.
+    """The behaviour for certain requests.
 
     Attributes:
-        when: which ones: those of a kind, or those whose decoded body this is true of. The body
+        when: which requests: a kind, or a function that is true for their decoded bodies. The body
             has not been checked yet.
-        behaviour: towards them.
+        behaviour: how they are answered.
     """
 
     when: RequestKind | Callable[[Mapping[str, Any]], object]
     behaviour: Behaviour
 
     def is_for(self, body: Mapping[str, Any]) -> bool:
-        """Whether a request is one of them."""
+        """Whether the rule applies to a request."""
         return bool(self.when(body)) if callable(self.when) else kind_of(body) == self.when

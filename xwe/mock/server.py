@@ -1,4 +1,4 @@
-"""The model server: listening, routes, and who may come in."""
+"""The model server: listening, routes and the API key."""
 
 import asyncio
 import hmac
@@ -31,9 +31,9 @@ from xwe.mock.tokens import estimate_tokens
 from xwe.mock.validation import find_embedding_refusal
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-# A thousand clients may connect at once, and a refused connection would look like a fault.
+# A thousand clients may connect at once; a refused connection would look like a fault.
 _BACKLOG: Final = 4096
-# A connection is accepted in one turn of the loop, read in the next, and so on; with some to spare.
+# A connection is accepted in one turn of the loop, read in the next, and so on; plus a margin.
 _TURNS_OF_A_REQUEST: Final = 10
 _MODELS: Final = (DEMO_MODEL, EMBEDDING_MODEL)
 
@@ -41,7 +41,7 @@ Handler = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
 
 
 def base_url(host: str, port: int) -> str:
-    """Where the API is; `/chat/completions` goes behind it."""
+    """The API's base URL, without `/chat/completions`."""
     return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
 
 
@@ -49,9 +49,9 @@ class ModelServer:
     """An OpenAI-compatible server on the running loop.
 
     Args:
-        behaviour: for every chat request that no script and no "mock" object changes.
-        api_key: what a client must send; None lets everyone in.
-        log: where requests are remembered; None remembers nothing.
+        behaviour: the default behaviour of chat requests.
+        api_key: the key that clients must send; None accepts everyone.
+        log: where requests are recorded; None records nothing.
     """
 
     def __init__(
@@ -77,30 +77,27 @@ class ModelServer:
         }
 
     def script(self, *behaviours: Behaviour) -> None:
-        """Behave so for the next chat requests, one each, and then as before. Thread-safe."""
+        """Use these behaviours for the next chat requests, one each. Thread-safe."""
         self._chat.script(*behaviours)
 
     def follow(self, *rules: Rule) -> None:
-        """Behave as the first rule says that is for a request; instead of earlier rules.
-
-        Thread-safe.
-        """
+        """Replace the rules; a request is answered by the first that matches it. Thread-safe."""
         self._chat.follow(*rules)
 
     def forget_script(self) -> None:
-        """Behave as by default from the next request on. Thread-safe."""
+        """Drop the script and the rules. Thread-safe."""
         self._chat.forget_script()
 
     async def take_in(self) -> None:
-        """Let every request come in whose bytes have reached this machine's sockets."""
+        """Accept the requests whose bytes have already reached this machine's sockets."""
         for _ in range(_TURNS_OF_A_REQUEST):
             await asyncio.sleep(0)
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port, which is a free one where `port` is 0.
+        """Start listening; returns the port, a free one if `port` is 0.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address is not available.
         """
         server = web.Server(
             self._serve, request_factory=_make_request, handler_cancellation=True, access_log=None
@@ -113,11 +110,11 @@ class ModelServer:
         return int(site.port)
 
     async def stop(self) -> None:
-        """Stop listening, end what is being served, close every connection. Idempotent."""
+        """Stop listening, end open requests, close all connections. Idempotent."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        self._stopping = True  # also for a request that has come and not been looked at
+        self._stopping = True  # also for a request that has arrived but is not served yet
         for task in self._serving:
             task.cancel()
         await runner.cleanup()
@@ -133,7 +130,7 @@ class ModelServer:
         except (asyncio.CancelledError, ConnectionError):
             if not self._stopping:
                 exchange.connection_lost()
-            # A failed write is no error of ours: end like every request whose client left.
+            # A failed write is not our error: end like any request whose client left.
             raise asyncio.CancelledError from None
         finally:
             self._serving.discard(task)
@@ -153,7 +150,7 @@ class ModelServer:
         return await handler(exchange, body)
 
     def _refusal(self, request: web.BaseRequest, method: str) -> ErrorReply | None:
-        """Why a request does not even reach its route; None when it does."""
+        """Why a request does not reach its route; None when it does."""
         path = request.path
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if (
@@ -189,7 +186,7 @@ async def _embeddings(exchange: Exchange, body: Any) -> web.StreamResponse:
     if refusal is not None:
         return await exchange.refuse(refusal)
     given = body["input"]
-    # A list of numbers is one text in tokens; a list of lists, several.
+    # A list of numbers is one text in tokens, a list of lists several.
     items = [given] if isinstance(given, str) or isinstance(given[0], int) else given
     texts = [item if isinstance(item, str) else repr(item) for item in items]
     dimensions = body.get("dimensions") or DEFAULT_DIMENSIONS
@@ -201,7 +198,7 @@ async def _embeddings(exchange: Exchange, body: Any) -> web.StreamResponse:
 
 
 def _decoded(raw: bytes) -> Any:
-    """The JSON of a body; the bytes themselves where they are none."""
+    """A body's JSON, or its bytes if they are not JSON."""
     try:
         return orjson.loads(raw) if raw else None
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Texts and arguments of exactly so many tokens, for what is measured by the clock."""
+"""Texts and arguments of an exact number of tokens, for measurements."""
 
 import json
 from collections.abc import Sequence
@@ -7,20 +7,20 @@ from typing import Final
 from xwe.errors import InvalidRequestError
 from xwe.mock.tokens import split_tokens
 
-# Short enough to be one token each, with the space before them.
+# Each is one token, with the space before it.
 _WORDS: Final[Sequence[str]] = ("one", "two", "three", "four", "five", "six", "seven", "eight")
 
 
 def sized_text(tokens: int) -> str:
-    """A text of so many tokens, which a stream brings in as many pieces."""
+    """A text of so many tokens, which a stream sends in as many pieces."""
     return " ".join(_WORDS[index % len(_WORDS)] for index in range(tokens))
 
 
 def sized_arguments(tokens: int, key: str = "query") -> str:
-    """A JSON object of so many tokens: one text, under `key`.
+    """A JSON object of so many tokens, with one text under `key`.
 
     Raises:
-        InvalidRequestError: no such object is that short; names the shortest.
+        InvalidRequestError: such an object cannot be that short; says how short it can be.
     """
     shortest = len(split_tokens(json.dumps({key: "one"}, ensure_ascii=False)))
     if tokens < shortest:

@@ -1,8 +1,8 @@
-"""What the demo model calls a token.
+"""What counts as a token.
 
-A reply's tokens are the pieces it is streamed in: one Chinese character or punctuation mark, or
-up to six letters of a word with the space before it, or a run of blank lines. A prompt is not
-split, only estimated: a token for every four bytes of UTF-8, and four for each message's frame.
+A reply's tokens are the pieces it is streamed in: a Chinese character, a punctuation mark, up to
+six letters of a word with the space before them, or a run of blank lines. A prompt is only
+estimated: one token for four bytes of UTF-8, and four for each message.
 """
 
 import re
@@ -16,17 +16,17 @@ _FRAME_TOKENS: Final = 4
 
 @lru_cache(maxsize=512)
 def split_tokens(text: str) -> tuple[str, ...]:
-    """The tokens of a reply; joined they are the text."""
+    """The tokens of a reply; joined, they are the text."""
     return tuple(_TOKEN.findall(text))
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens a text is."""
+    """The estimated number of tokens in a text."""
     return (len(text.encode("utf-8", "replace")) + 3) // 4
 
 
 def estimate_prompt_tokens(messages: Iterable[Mapping[str, Any]]) -> int:
-    """About how many tokens a conversation is, its tool calls included."""
+    """The estimated number of tokens in a conversation, including its tool calls."""
     total = 0
     for message in messages:
         total += _FRAME_TOKENS

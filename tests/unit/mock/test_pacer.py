@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from xwe.mock.pacer import Pacer, _Stream
+from xwe.mock.pacer import PacedStream, Pacer
 
 
 class Clock:
@@ -57,9 +57,9 @@ async def stream_of(clock, pacer, pieces, tokens_per_s, due=None):
     transport = Transport(clock)
     request = SimpleNamespace(transport=transport, protocol=SimpleNamespace(writing_paused=False))
     due = range(len(pieces)) if due is None else due
-    stream = _Stream(request, pieces, due, tokens_per_s, clock.now)
+    stream = PacedStream(request, pieces, due, tokens_per_s, clock.now)
     stream.stopped = asyncio.get_running_loop().create_future()
-    pacer._add(stream, clock)
+    pacer.add(stream, clock)
     return stream, transport
 
 
