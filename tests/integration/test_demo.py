@@ -1,4 +1,4 @@
-"""`xwe demo` as a process: what it measures, what it writes, and that nothing is left of it."""
+"""`xwe demo` as a process: its figures, its output, and a clean end."""
 
 import codecs
 import contextlib
@@ -22,10 +22,10 @@ from xwe.cli.demo.screen import columns, padded, wrapped
 from xwe.cli.demo.texts import read_texts, texts_for
 
 DEMO = (sys.executable, "-m", "xwe.cli", "demo", "--latency", "0.2")
-# Ten users take as long as this ten times, or once: what a busy machine adds is less than that.
+# Ten users take ten times this or once: a busy machine adds less than the difference.
 LATENCY_S = 0.5
 MEASURED = (*DEMO[:-1], str(LATENCY_S))
-# Whose streams do not end while somebody is about to interrupt them.
+# Its streams last until they are interrupted.
 LONG_DEMO = (
     sys.executable,
     "-c",
@@ -49,11 +49,11 @@ def environment(**changes):
 
 
 class Terminal:
-    """A pseudo terminal with the demo in it."""
+    """A pseudo terminal that runs the demo."""
 
     def __init__(self, size=(30, 90), command=DEMO, **changes):
         self.written = ""
-        # A read may end within a character.
+        # A read may end in the middle of a character.
         self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
@@ -64,7 +64,7 @@ class Terminal:
             stderr=slave,
             env=environment(**changes),
             start_new_session=True,
-            # Who runs the tests in a shell's background ignores it, and so would the demo.
+            # A shell's background job ignores SIGINT, and its children inherit that.
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one call of the kernel
         )
         os.close(slave)
@@ -77,7 +77,7 @@ class Terminal:
             assert readable, f"nothing came:\n{self.written}"
             try:
                 data = os.read(self._master, 65536)
-            except OSError:  # how a terminal says that nobody is on the other side
+            except OSError:  # a terminal's end of file
                 data = b""
             if not data:
                 assert awaited is None, self.written
@@ -85,7 +85,7 @@ class Terminal:
             self.written += self._decoder.decode(data)
 
     def lines(self):
-        """What is to be seen in the end: cursor movements done, colours left out."""
+        """What the screen shows in the end, without colours."""
         shown, at = [""], 0
         for token in re.findall(r"\x1b\[[\d;]*[A-Za-z]|\n|[^\x1b\r\n]+", self.written):
             if token == "\n":
@@ -142,7 +142,7 @@ def seconds_of(label, output):
 
 @pytest.fixture(scope="module")
 def piped():
-    """What it writes into a pipe."""
+    """Its output into a pipe."""
     done = subprocess.run(
         MEASURED, env=environment(), capture_output=True, text=True, timeout=WHOLE_S, check=False
     )
@@ -162,13 +162,13 @@ def test_ten_users_at_once_are_faster_than_one_after_another_by_the_measured_fig
     assert alone >= LATENCY_S
     assert in_turn >= 10 * LATENCY_S  # one thread cannot do it faster
     assert at_once < in_turn
-    # Both have been rounded from the one measured figure, each for itself.
+    # The two are rounded separately from the same figure.
     said = float(re.search(r"([\d.]+) s one after another", piped)[1])
     assert said == pytest.approx(in_turn, abs=0.0551)
 
 
 def test_two_streams_take_turns(piped):
-    # One after the other would be once; pieces that a busy machine holds up come many together.
+    # One after the other would be one turn; on a busy machine many pieces come together.
     assert int(re.search(r"took turns (\d+) times", piped)[1]) > 2
 
 
@@ -184,7 +184,7 @@ def test_on_a_terminal_the_lines_grow_in_place(open_terminal):
     terminal.read_until(None)
     assert terminal.process.wait() == 0
     shown = terminal.lines()
-    assert terminal.written.count("AsyncBridge(app)") > 20  # drawn again and again
+    assert terminal.written.count("AsyncBridge(app)") > 20  # redrawn
     assert sum("AsyncBridge(app)" in line for line in shown) == 1
     assert max(columns(line) for line in shown) < 90
     assert any(line.startswith("A  什么是事件循环？  ") and "B  线程" in line for line in shown)
@@ -202,7 +202,7 @@ def test_no_color_leaves_the_colours_out_of_a_terminal(open_terminal):
     ("moment", "latency_s"), [("blocking view", 2), ("B  ", 0.2)], ids=["users", "streams"]
 )
 def test_ctrl_c_ends_it_at_once_and_the_model_server_with_it(open_terminal, moment, latency_s):
-    # Small, so that its unread drawings do not fill the line while this process has no turn.
+    # Small, so that unread output does not fill the terminal's buffer.
     terminal = open_terminal(size=(6, 60), command=(*LONG_DEMO, str(latency_s)))
     terminal.read_until(moment)
     children = children_of(terminal.process.pid)

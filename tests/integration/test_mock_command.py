@@ -1,4 +1,4 @@
-"""`xwe mock` as a process of its own."""
+"""`xwe mock` as a process."""
 
 import contextlib
 import os
@@ -66,7 +66,7 @@ def test_it_ends_with_an_open_request():
         with socket.create_connection((host, int(port)), timeout=SOON_S) as wire:
             wire.sendall(head % len(body) + body)
             begun = b""
-            while not begun.endswith(b"\r\n\r\n"):  # before, it may not even have been read
+            while not begun.endswith(b"\r\n\r\n"):  # the request has been read by now
                 begun += (part := wire.recv(65_536))
                 assert part
             process.send_signal(signal.SIGTERM)
@@ -75,7 +75,7 @@ def test_it_ends_with_an_open_request():
 
 
 def test_it_ends_when_its_parent_has():
-    """Its output reaches its end only when the last process that holds it is gone."""
+    """Its output ends only when the last process that holds it has ended."""
     command = [*COMMAND, "--port", "0", "--parent-pid", "{pid}"]
     parent = (
         "import os, subprocess, sys, time\n"

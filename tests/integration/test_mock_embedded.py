@@ -1,4 +1,4 @@
-"""The model server in a thread of its own: scripted, observed, and gone without a trace."""
+"""The model server in its own thread: scripted, observed, and closed without leaks."""
 
 import asyncio
 import contextlib
@@ -98,7 +98,7 @@ def test_a_request_that_was_sent_before_a_reset_takes_nothing_of_the_script_afte
         connection.request("POST", "/v1/chat/completions", json.dumps(QUESTION))
         beginning = threading.Thread(target=begin_anew)
         beginning.start()
-        beginning.join(0.2)  # a reset that waits for nothing is over by then
+        beginning.join(0.2)  # a reset that does not wait has ended by then
         may_go_on.set()
         beginning.join()
         assert b"of the next" not in connection.getresponse().read()
@@ -161,7 +161,7 @@ async def test_many_streams_share_one_pace(server, session):
 
 
 async def test_a_slow_reader_gets_everything_and_holds_up_nobody(server, session):
-    """More than the sockets hold: the paced stream waits until it is read on."""
+    """More than the sockets can hold: the paced stream waits for its reader."""
     big = {**QUESTION, "stream": True, "mock": {"length": 60_000, "tokens_per_s": 1e6}}
     async with session.post(url(server), json=big) as slow:
         status, _ = await ask(session, server)
@@ -172,7 +172,7 @@ async def test_a_slow_reader_gets_everything_and_holds_up_nobody(server, session
 
 @pytest.fixture
 def waits_with(monkeypatch):
-    """Has the server's chats wait with this function, and nobody else."""
+    """Replaces the sleep of the server's chats, and of nothing else."""
 
     def waits_with(sleep):
         changed = SimpleNamespace(sleep=sleep, get_running_loop=asyncio.get_running_loop)
@@ -214,11 +214,11 @@ async def test_the_making_of_a_reply_is_part_of_its_latency(
     waits_with(note)
     await ask(session, server, latency_s=600)
     (waited_s,) = slept
-    assert 0 < waited_s < 600 - making_s / 2  # half of it is for how clocks count
+    assert 0 < waited_s < 600 - making_s / 2  # half is a margin for the clocks
 
 
 def test_closing_ends_everything_at_once():
-    """Requests that would hang for ever, idle connections, the thread: nothing is left."""
+    """Hanging requests, idle connections, the thread: nothing is left."""
     before = set(threading.enumerate())
     server = MockServer(Behaviour(fault="stall")).start()
     address = url(server)
@@ -258,7 +258,7 @@ async def test_a_request_that_comes_during_the_stop_does_not_hold_it_up():
 
 
 async def test_a_server_can_be_started_again_and_twice_is_once():
-    # Whoever takes a free port in between does not take it here.
+    # An address of its own: nobody takes the port in between.
     server = MockServer(host="127.0.0.2")
     with server as first:
         address = first.base_url

@@ -1,4 +1,4 @@
-"""Every fault of the model server, as it looks on the wire."""
+"""Every fault of the model server, seen on the wire."""
 
 import http.client
 import json
@@ -27,7 +27,7 @@ def server(module_server):
 
 
 class Wire:
-    """A connection of our own, which has sent one chat request."""
+    """A raw connection that has sent one chat request."""
 
     def __init__(self, server, *, stream=True, **mock):
         address = server.base_url.removeprefix("http://").removesuffix("/v1")
@@ -47,12 +47,12 @@ class Wire:
         return self._connection.getresponse()
 
     def body(self):
-        """All of the reply's body, which must end in order."""
+        """The whole body, which must end properly."""
         with self.response() as response:
             return response.read()
 
     def raw(self):
-        """What comes until the connection ends, and how it does: "closed" or "reset"."""
+        """The bytes until the connection ends, and how it ends: "closed" or "reset"."""
         received = b""
         while True:
             try:
@@ -110,7 +110,7 @@ def test_no_headers_is_silence_until_the_client_leaves(server, stream):
 @pytest.mark.parametrize("pieces", [0, 2])
 def test_a_stall_leaves_the_connection_open(server, pieces):
     with Wire(server, fault="stall", after_pieces=pieces) as wire:
-        # The role's chunk counts for no piece; with no pieces there are headers and nothing else.
+        # The role's chunk is not a piece; with no pieces only the headers come.
         received = read_until(wire, TEXT[pieces - 1].encode() if pieces else b"\r\n\r\n")
         assert TEXT[pieces].encode() not in received
         assert (b"data:" in received) == bool(pieces)
@@ -272,7 +272,7 @@ def test_a_huge_plain_body_is_json_of_its_size(server):
 
 @pytest.mark.parametrize("fault", ["huge_body", "huge_line"])
 def test_a_huge_reply_is_made_while_it_is_read(server, fault):
-    """100 MB that nobody reads cost next to nothing."""
+    """100 MB that nobody reads take almost no memory."""
 
     def resident_bytes():
         return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
@@ -338,7 +338,7 @@ def test_paths_and_methods_are_as_in_the_api(server, method, path, status):
 
 
 def test_a_client_of_the_old_protocol_gets_its_stream_too(server):
-    """HTTP/1.0 knows no chunks: the end of the connection ends the body."""
+    """HTTP/1.0 has no chunks: the end of the connection ends the body."""
     host, port = server.base_url.removeprefix("http://").removesuffix("/v1").split(":")
     body = json.dumps(
         {"model": "m", "messages": MESSAGES, "stream": True, "mock": {"tokens_per_s": 1e5}}

@@ -111,7 +111,7 @@ def test_tools_are_called_and_their_results_are_answered(client, arguments):
 
 
 class Ferry(BaseModel):
-    """What a structured reply is asked to be."""
+    """The shape of a structured reply."""
 
     name: str
     seats: int

@@ -1,4 +1,4 @@
-"""A model server that plays all parts of a turn with tools, over real HTTP."""
+"""Turns with tools against a scripted model server, over real HTTP."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ async def client(server):
 
 
 async def stream(client, *messages, **fields):
-    """The deltas of a streamed reply, and why it ended."""
+    """The deltas of a streamed reply, and its finish reason."""
     chunks = await client.chat.completions.create(
         model="m", messages=[USER, *messages], stream=True, **fields
     )
@@ -118,7 +118,7 @@ async def test_interleaved_calls_are_put_together_by_the_official_client(client,
     ],
 )
 async def test_a_reply_can_be_cut_anywhere(client, server, cut_after, expected):
-    begun, whole, after = expected  # calls, and what there is of the text after them
+    begun, whole, after = expected  # calls begun, calls complete, and the text after them
     tail = " four five"
     server.script(
         Behaviour(text="one two three", tool_calls=CALLS, text_after=tail, cut_after=cut_after)
@@ -157,7 +157,7 @@ async def test_a_paced_end_is_due_after_its_last_token(client, server):
     server.script(Behaviour(text=sized_text(3), tokens_per_s=20, tokens_to_end=4))
     asked = time.monotonic()
     assert await said(client) == sized_text(3)
-    # The server's clock starts after ours: a machine that is busy can only make it later.
+    # The server's clock starts after ours: a busy machine can only add to it.
     assert time.monotonic() - asked > (2 + 4) / 20 - 0.001
 
 

@@ -1,4 +1,4 @@
-"""A model whose pieces the test releases one by one, so that it can force any interleaving."""
+"""A model whose pieces a test releases one by one, to force any interleaving."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from xwe.core.nlp.completion_stream import AsyncCompletionStream
 
 
 class Reply:
-    """What the model says to one request, step by step; see `ScriptedModel.reply`."""
+    """The model's reply to one request, step by step; see `ScriptedModel.reply`."""
 
     def __init__(self, steps):
         self.steps = steps
@@ -33,20 +33,20 @@ class Reply:
 
 
 class ScriptedModel:
-    """Stands in for an `LLMClient`: answers requests in order and records them."""
+    """A stand-in for `LLMClient`: answers requests in order and records them."""
 
     def __init__(self):
         self.replies = []
         self.requests = []
 
     def reply(self, *steps):
-        """The next request's answer: texts, deltas, events to wait for, an error to raise."""
+        """The reply to the next request: texts, deltas, events to wait for, or an error."""
         reply = Reply(steps)
         self.replies.append(reply)
         return reply
 
     def stream_async(self, messages, **options):
-        assert len(self.requests) < len(self.replies), f"asked once too often: {messages}"
+        assert len(self.requests) < len(self.replies), f"asked too often: {messages}"
         reply = self.replies[len(self.requests)]
         reply.messages, reply.options = json.loads(json.dumps(list(messages))), options
         self.requests.append(reply)
@@ -55,7 +55,7 @@ class ScriptedModel:
 
 
 def call(name, arguments="{}", call_id=None, index=None):
-    """A whole tool call in one piece."""
+    """A tool call in one piece."""
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False)
     return Delta(tool_calls=(ToolCallDelta(index, call_id, name, arguments),))
@@ -66,32 +66,32 @@ def finish(reason="stop"):
 
 
 class Listener:
-    """Reads a turn in a task of its own; `until` waits for an event."""
+    """Reads a turn in its own task; `until` waits for an event."""
 
-    def __init__(self, happenings):
+    def __init__(self, turn):
         self.events = []
         self.error = None
-        self._happenings = happenings
-        self._news = asyncio.Condition()
+        self._turn = turn
+        self._changed = asyncio.Condition()
         self.task = asyncio.create_task(self._read())
 
     async def _read(self):
         try:
-            async for event in self._happenings:
-                async with self._news:
+            async for event in self._turn:
+                async with self._changed:
                     self.events.append(event)
-                    self._news.notify_all()
+                    self._changed.notify_all()
         except Exception as error:  # noqa: BLE001 - `end` raises it where the test waits
             self.error = error
-        async with self._news:
-            self._news.notify_all()
+        async with self._changed:
+            self._changed.notify_all()
 
     async def until(self, kind, /, count=1, **fields):
-        """Wait for the count-th event of a kind with these fields."""
-        async with self._news:
+        """Wait until there are `count` events of a kind with these fields; the last of them."""
+        async with self._changed:
             while len(found := self.of(kind, **fields)) < count:
-                assert not self.task.done(), f"over without {kind.__name__}: {self.events}"
-                await self._news.wait()
+                assert not self.task.done(), f"ended without {kind.__name__}: {self.events}"
+                await self._changed.wait()
         return found[count - 1]
 
     async def end(self):
@@ -104,7 +104,7 @@ class Listener:
     async def leave(self):
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
-        await self._happenings.aclose()
+        await self._turn.aclose()
 
     def of(self, kind, /, **fields):
         return [
@@ -121,7 +121,7 @@ def text_of(events):
 
 
 class Gate:
-    """A tool's function that waits until the test opens it, and counts its runs."""
+    """A tool's function that waits until a test opens it, and counts its runs."""
 
     def __init__(self, result="done"):
         self.opened = asyncio.Event()

@@ -6,8 +6,8 @@ from jsonschema import Draft202012Validator
 
 from xwe.errors import ConflictError, LimitExceededError
 from xwe.mock import Behaviour
-from xwe.mock.rules import Rule
 from xwe.mock.demo_model.topic import detect_language
+from xwe.mock.rules import Rule
 from xwe.services.characters.bundled_texts import sample
 from xwe.services.characters.categories import BIOGRAPHY, LANGUAGES, PROFILE_CATEGORIES
 from xwe.services.characters.facts import DIRECT_CHARS

@@ -1,4 +1,4 @@
-"""What can be asked of the model server, and how a wrong wish is refused."""
+"""The settings of the model server, and how wrong values are refused."""
 
 import click
 import pytest
@@ -82,7 +82,7 @@ def test_tool_calls_are_taken_as_values_and_as_json():
 
 
 def test_the_command_line_can_set_every_field_but_the_tool_calls():
-    """A list of calls has no form on a command line; a request's "mock" object takes it."""
+    """Tool calls cannot be given on a command line, only in a request's "mock" object."""
     fields = set(Behaviour.__dataclass_fields__) - {"scripted_calls", "tool_calls"}
     options = {p.name for p in mock_command.params if isinstance(p, click.Option)}
     assert fields <= options

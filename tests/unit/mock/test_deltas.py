@@ -1,4 +1,4 @@
-"""Tool calls in a stream: in which pieces, in which order, and when each is due."""
+"""Tool calls in a stream: their pieces, the order, and when each is due."""
 
 import orjson
 import pytest
@@ -12,7 +12,7 @@ from xwe.mock.tokens import split_tokens
 WEATHER = ReplyToolCall("c1", "weather", '{"city": "北京"}')
 TIME = ReplyToolCall("c2", "time", '{"zone": 8}')
 NOTHING = ReplyToolCall("c3", "ping", "")
-# The machine may be busy with other things.
+# The machine may be busy with other tests.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -28,7 +28,7 @@ def reply(*calls, text=None, text_after=None, **fields):
 
 
 def pieces(deltas):
-    """(due, piece) of every call's piece."""
+    """When each piece of a call is due, and the piece."""
     decoded = map(orjson.loads, deltas.encoded)
     return [
         (due, delta["tool_calls"][0])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xwe.mock.embeddings import embed, encode_base64
 
-# The machine may be busy with other things.
+# The machine may be busy with other tests.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 

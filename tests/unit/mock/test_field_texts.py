@@ -17,7 +17,7 @@ from xwe.services.characters.categories import (
 from xwe.services.characters.facts import FACTS_SCHEMA
 from xwe.services.characters.profile_text import as_text, quoted_fields
 from xwe.services.characters.prompt_files import Prompts
-from xwe.services.characters.sample_texts import sample
+from xwe.services.characters.bundled_texts import sample
 
 PROMPTS = Prompts()
 FERRYMAN = (

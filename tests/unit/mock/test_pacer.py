@@ -83,7 +83,7 @@ async def test_streams_do_not_disturb_each_other(clock, pacer):
 async def test_late_pieces_go_together_and_the_schedule_holds(clock, pacer):
     _, transport = await stream_of(clock, pacer, [b"a", b"b", b"c", b"d"], 10)
     late, clock.timer = clock.timer, None
-    clock.now = 100.25  # the loop was busy
+    clock.now = 100.25  # the loop was blocked
     late[1](*late[2])
     clock.run_until(101)
     assert transport.written == [(0.0, b"a"), (0.25, b"bc"), (0.3, b"d")]

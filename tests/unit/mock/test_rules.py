@@ -1,4 +1,4 @@
-"""Which rule is for which request."""
+"""Which rule applies to which request."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A filled schema is valid against it, whatever the schema."""
+"""Values for schemas: valid ones, or a refusal."""
 
 import contextlib
 import random
@@ -16,7 +16,7 @@ from xwe.mock.demo_model.pattern_text import matching_text
 from xwe.mock.demo_model.schema_filler import fill_schema
 from xwe.mock.demo_model.topic import read_topic
 
-# The machine may be busy with other things.
+# The machine may be busy with other tests.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -27,7 +27,7 @@ def rng_of(seed):
 ENGLISH = read_topic("Describe a ferryman, please")
 CHINESE = read_topic("请写一份“林晓”的资料")
 
-# What stands for "no text": the pattern is none, too large, or not understood.
+# The pattern is invalid, asks for too much, or is not understood.
 UNMATCHED = (re.error, ValueError, OverflowError, RecursionError)
 
 NAMES = st.sampled_from(["name", "age", "tags", "score", "姓名", "经历", "a", "b_c"])
@@ -216,7 +216,7 @@ def test_what_cannot_be_filled_is_refused_by_field(schema):
     assert "demo model cannot fill this" in caught.value.message
 
 
-@pytest.mark.filterwarnings("ignore")  # the validator would warn before it fetched
+@pytest.mark.filterwarnings("ignore")  # the validator warns before it fetches
 def test_a_reference_to_elsewhere_is_never_fetched():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.05)

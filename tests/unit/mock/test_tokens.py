@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from xwe.mock.tokens import estimate_prompt_tokens, estimate_tokens, split_tokens
 
-# The machine may be busy with other things.
+# The machine may be busy with other tests.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 

@@ -1,4 +1,4 @@
-"""When the demo model calls tools, and with what."""
+"""When the demo model calls tools, and with which arguments."""
 
 import json
 

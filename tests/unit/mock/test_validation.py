@@ -1,4 +1,4 @@
-"""What a chat request is refused for, and that nothing else than a refusal comes of it."""
+"""Wrong requests are refused by name, and never cause an error of the server."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from xwe.mock import Behaviour
 from xwe.mock.demo_model.answering import answer
 from xwe.mock.validation import find_embedding_refusal, find_refusal
 
-# The machine may be busy with other things.
+# The machine may be busy with other tests.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 USER = {"role": "user", "content": "hello"}
@@ -129,7 +129,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner),
     max_leaves=4,
 )
-# Where any JSON at all may stand, beside what would be right there.
+# Random JSON in every place, mixed with values that are right there.
 MESSAGE = st.fixed_dictionaries(
     {},
     optional={
@@ -182,7 +182,7 @@ SCHEMA_LIKE = st.recursive(
 @given(SCHEMA_LIKE)
 @UNHURRIED
 def test_whatever_stands_where_a_schema_belongs_is_refused_or_filled(schema):
-    """In a tool, as a reply's format, and shown in a prompt."""
+    """As a tool's parameters, as the reply's format, and in a prompt."""
     function = {"name": "weather", "parameters": {"type": "object", "properties": {"city": schema}}}
     described = {"name": "x", "schema": schema}
     prompt = {
