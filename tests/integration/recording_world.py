@@ -65,6 +65,19 @@ class World:
             reader.rest()
         return reader.answer_id
 
+    def wait_until_forgotten(self, answer_id, headers):
+        """Until the answer is in the database alone: its replay knows no question."""
+        path = f"/api/generations/{answer_id}/events"
+        connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=SOON_S)
+        with closing(connection):
+            events = b""
+            while b'"user_message_id":null' not in events:
+                connection.request(
+                    "GET", path, headers={"Sec-Fetch-Site": "same-origin", **headers}
+                )
+                with closing(connection.getresponse()) as response:
+                    events = response.read()
+
     def read_plainly(self, title, person, content):
         """The compatible stream, as a browser's EventSource takes it in."""
         path = person.path("stream") + f"?content={content}"

@@ -440,6 +440,7 @@ def stored_rejoined_when_forgotten(world):
     for name in behaviours:
         with world.opened(name, ada.path("stream"), {"content": name}, headers) as reader:
             reader.response.read()
+        world.wait_until_forgotten(reader.answer_id, headers)
         path = f"/api/generations/{reader.answer_id}/events"
         world.read(name, path, None, {**headers, "Last-Event-ID": "900"})
 
