@@ -7,7 +7,7 @@ import pytest
 from xwe.mock.behaviour import Behaviour
 from xwe.mock.demo_model.answering import answer
 from xwe.mock.demo_model.topic import asked_language, detect_language
-from xwe.services.characters.bundled_texts import sample
+from xwe.services.characters.bundled_texts import Prompts, sample
 from xwe.services.characters.categories import (
     BIOGRAPHY,
     FIRST_MESSAGE,
@@ -16,8 +16,7 @@ from xwe.services.characters.categories import (
     biography_schema,
 )
 from xwe.services.characters.facts import FACTS_SCHEMA
-from xwe.services.characters.profile_text import as_text, quoted_fields
-from xwe.services.characters.prompt_files import Prompts
+from xwe.services.characters.sheet import as_text, quoted_fields
 
 PROMPTS = Prompts()
 FERRYMAN = (
