@@ -11,11 +11,14 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent / "recorded"
 
-_ID = re.compile(r'"(?:messageId|generation_id|stream)":"([\w-]{22})"')
+_ID = re.compile(
+    r'"(?:messageId|generation_id|stream)":"([\w-]{22})"|^id: ([\w-]{22}):', re.MULTILINE
+)
+_CALL = re.compile(r'"(?:toolCallId|callId)":"(call_\w{8,})"')
 _ROW = re.compile(r'("(?:message_id|user_message_id|variant_of|id|task_id|character_id)":)(\d+)\b')
 _TIME = re.compile(
-    r'("(?:queue|ttft|upstream|overhead|total|firstGrounded|at|elapsed_sec|duration|savedTokens'
-    r'|wastedTokens)":)[\d.]+'
+    r'("(?:queue|ttft|upstream|overhead|total|firstGrounded|at|elapsed_sec|seconds|duration'
+    r'|savedTokens|wastedTokens)":)[\d.]+'
 )
 _PORT = re.compile(r"(127\.0\.0\.1:)\d+")
 _DATE = re.compile(r'("(?:created_at|updated_at)":)"[^"]*"')
@@ -38,8 +41,10 @@ class Transcript:
     def masked(self):
         """All of it, with names in place of what differs from run to run."""
         text = "\n".join(self._lines)
-        for number, found in enumerate(dict.fromkeys(_ID.findall(text)), 1):
-            text = text.replace(found, f"<answer {number}>")
+        answers = dict.fromkeys(found[1] or found[2] for found in _ID.finditer(text))
+        for name, found in (("answer", answers), ("call", dict.fromkeys(_CALL.findall(text)))):
+            for number, each in enumerate(found, 1):
+                text = text.replace(each, f"<{name} {number}>")
         rows = {}
         text = _ROW.sub(lambda m: f"{m[1]}<row {rows.setdefault(m[2], len(rows) + 1)}>", text)
         text = _PORT.sub(r"\1<port>", text)
