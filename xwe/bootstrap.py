@@ -1,4 +1,4 @@
-"""The composition root: settings go in, services come out; nothing else wires."""
+"""The composition root: builds the services from the settings. Nothing else wires."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -54,13 +54,13 @@ class Services:
     notifications: Notifications
 
     def start(self) -> None:
-        """Begin what goes on by itself: jobs, the care for answers, tidying up. Idempotent."""
+        """Start the background work: jobs, answer leases, housekeeping. Idempotent."""
         self.chats.start()
         self.jobs.start()
         self.housekeeping.start()
 
     def begin_drain(self) -> None:
-        """Take no new work; what runs may go on for as long as the settings say."""
+        """Take no new work; running work may continue for XWE_DRAIN_TIMEOUT."""
         self.answers.drain(self.settings.server.drain_s)
         self.jobs.drain()
         self.tasks.drain()
@@ -70,7 +70,7 @@ class Services:
         self.tasks.drain()
         self.housekeeping.close()
         self.jobs.close()
-        self.chats.close()  # first: how far its answers came is stored at their end
+        self.chats.close()  # first: it stores how far its answers came
         self.answers.shut_down()
         self.agent.close()
         self.client.cleanup()
@@ -187,7 +187,7 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _job_handlers(settings: Settings, database: Database, client: LLMClient) -> dict[str, Handler]:
-    """Who does which kind of job."""
+    """The handlers of jobs by kind."""
     prompts = Prompts(settings.characters.prompts_dir)
     return CharacterGeneration(database, client, prompts=prompts).handlers
 

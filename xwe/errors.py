@@ -6,13 +6,13 @@
     ├── SettingsError (ValueError)            a variable has a value that cannot be used
     ├── MissingExtraError (ImportError)       a package of an extra is not installed
     ├── InvalidRequestError (ValueError)      the caller sent something malformed; names the field
-    ├── SaturatedError                        all places run and wait: refused at once
+    ├── SaturatedError                        busy, and the queue is full: refused at once
     ├── DrainingError                         shutting down: no new work
     ├── ClosedError (RuntimeError)            used after cleanup() or close()
     ├── LoopDeadlockError (RuntimeError)      waiting here could never end
     ├── DeadlineExceededError (TimeoutError)  the caller's time ran out
-    ├── UnknownStreamError                    no such live answer, or not the caller's
-    ├── StreamGapError                        a live answer's early events are not kept any more
+    ├── UnknownStreamError                    no such answer, or not the caller's
+    ├── StreamGapError                        an answer's early events are gone
     ├── ToolArgumentsError                    a model's arguments do not fit the tool
     ├── NotFoundError                         no such thing, or not the caller's
     ├── UnauthorizedError                     nobody is signed in

@@ -1,4 +1,4 @@
-"""What can be a name and a password, and the one form in which both are compared."""
+"""What a user name and a password may be, and the normal form in which they are compared."""
 
 import re
 import unicodedata
@@ -10,25 +10,25 @@ import orjson
 from xwe.errors import InvalidRequestError
 
 SHORTEST_PASSWORD = 8
-# Hashing a megabyte would be work that anybody can order.
+# Otherwise anybody could make the server hash megabytes.
 LONGEST_PASSWORD = 1024
 
 LARGEST_SETTINGS = 16_384
 
-# Letters, digits and Chinese characters; nothing that would have to be escaped in an address.
+# Letters, digits and Chinese characters; nothing that needs escaping in a URL.
 _USERNAME = re.compile(r"[A-Za-z0-9_.\-\u3007\u3400-\u4dbf\u4e00-\u9fff]{2,32}")
 
 
 def can_be_name(name: str) -> bool:
-    """Whether an account can have that name, in its normal form."""
+    """Whether the normal form of the name can be used."""
     return _USERNAME.fullmatch(name) is not None
 
 
 def usable_name(username: str) -> str:
-    """The name of a new account.
+    """The normal form of a new account's name.
 
     Raises:
-        InvalidRequestError: none can have it.
+        InvalidRequestError: it cannot be used.
     """
     name = normal(username.strip())
     if not can_be_name(name):
@@ -41,7 +41,7 @@ def usable_name(username: str) -> str:
 
 
 def check_password(password: str, field: str) -> None:
-    """Refuse what is no password; `field` is the request's word for it.
+    """Check a new password; `field` is its name in the request.
 
     Raises:
         InvalidRequestError: it is too short or too long.
@@ -53,10 +53,10 @@ def check_password(password: str, field: str) -> None:
 
 
 def check_settings(values: Mapping[str, Any]) -> None:
-    """Refuse what cannot be kept as a user's settings.
+    """Check a user's settings before they are stored.
 
     Raises:
-        InvalidRequestError: it is too much, or nested too deeply.
+        InvalidRequestError: they are too large, or nested too deeply.
     """
     try:
         size = len(orjson.dumps(values))
@@ -67,10 +67,10 @@ def check_settings(values: Mapping[str, Any]) -> None:
 
 
 def normal(text: str) -> str:
-    """One form for what keyboards write in several, as full-width letters."""
+    """The text in one form where keyboards produce several, such as full-width letters."""
     return unicodedata.normalize("NFKC", text)
 
 
 def plain(text: str) -> str:
-    """Without what no name has: control characters, and space at the ends."""
+    """The text without control characters and surrounding space."""
     return "".join(character for character in text if character.isprintable()).strip()

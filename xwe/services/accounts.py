@@ -1,7 +1,7 @@
-"""Accounts: who somebody is, by password, by session or by token.
+"""Accounts: signing in by password, and authentication by session or token.
 
-Sessions and tokens are random secrets of 256 bits. The database keeps their digests only, so that
-who reads it cannot sign in with what they find.
+Sessions and tokens are random secrets of 256 bits. The database holds their digests only, so that
+a copy of it lets nobody sign in.
 """
 
 import hashlib
@@ -31,8 +31,8 @@ from xwe.services.account_rules import (
     usable_name,
 )
 from xwe.services.clearing import clear_user
+from xwe.services.last_used import LastUsed
 from xwe.services.limits import SlidingWindow
-from xwe.services.noted_uses import NotedUses
 from xwe.services.passwords import Passwords
 from xwe.storage.database import Database
 from xwe.storage.records import Holder, Session, Token, User
@@ -43,13 +43,13 @@ _LONGEST_TOKEN_NAME = 100
 _LONGEST_USER_AGENT = 200
 MAX_TOKENS = 50
 
-# The sixth wrong password in a minute is refused unheard.
+# The sixth wrong password in a minute is refused without a check.
 WRONG_LOGINS = 5
 WRONG_LOGINS_WITHIN_S = 60.0
 
 SESSION_LASTS = timedelta(days=30)
 
-# So that one that has been published by accident is recognised, by people and by scanners.
+# So that people and scanners recognise a token that was published by accident.
 TOKEN_PREFIX = "xwe_"  # noqa: S105 - not a secret, but the mark of one
 
 
@@ -72,7 +72,7 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose request it is, and by which session or token."""
+    """Who sends a request, and by which session or token."""
 
     account: Account
     session_id: int | None = None
@@ -80,12 +80,12 @@ class Identity:
 
 
 class Accounts:
-    """The accounts of a database. Blocks, as the database does: not for the event loop.
+    """The accounts of a database. Every method blocks: not for the event loop.
 
     Args:
-        database: where they are kept.
-        signup_is_open: whether people may make accounts themselves.
-        passwords: makes the hashes; closed with the accounts.
+        database: stores the accounts.
+        signup_is_open: whether people may create accounts themselves.
+        passwords: makes the hashes; closed together with this object.
         clock: seconds, monotonic, for the count of wrong logins.
     """
 
@@ -101,16 +101,16 @@ class Accounts:
         self._database = database
         self._passwords = passwords or Passwords()
         self._wrong = SlidingWindow(WRONG_LOGINS, WRONG_LOGINS_WITHIN_S, clock=clock)
-        self._uses = NotedUses(database, clock=clock)
+        self._uses = LastUsed(database, clock=clock)
 
-    # --- coming in ---
+    # --- signing in ---
 
     def add(self, username: str, password: str, *, is_admin: bool = False) -> Account:
-        """Make an account; for the operator, who need not ask whether it is allowed.
+        """Create an account, whether or not sign-up is open; for the operator.
 
         Raises:
             InvalidRequestError: the name or the password cannot be used.
-            UsernameTakenError: somebody has that name.
+            UsernameTakenError: the name is taken.
         """
         name, password_hash = usable_name(username), self._hash(password, "password")
         with self._database.write() as writing:
@@ -120,12 +120,12 @@ class Accounts:
         return _account(made)
 
     def register(self, username: str, password: str, *, user_agent: str = "") -> SignedIn:
-        """Make an account, and sign in.
+        """Create an account, and sign in.
 
         Raises:
-            SignupClosedError: only the operator makes accounts.
+            SignupClosedError: only the operator creates accounts.
             InvalidRequestError: the name or the password cannot be used.
-            UsernameTakenError: somebody has that name.
+            UsernameTakenError: the name is taken.
         """
         if not self.signup_is_open:
             raise SignupClosedError
@@ -139,13 +139,13 @@ class Accounts:
     def log_in(
         self, username: str, password: str, *, address: str | None = None, user_agent: str = ""
     ) -> SignedIn:
-        """Begin a session; `address` is None where it is not known.
+        """Start a session; `address` is None if it is unknown.
 
         Raises:
-            WrongPasswordError: name and password do not belong together.
-            LimitExceededError: too many wrong ones just now, for the name or from the address.
+            WrongPasswordError: the name or the password is wrong.
+            LimitExceededError: too many recent failures for the name or from the address.
         """
-        # By what a guesser would have to change: the name, or the machine.
+        # Counted by what somebody who guesses would have to change: the name or the machine.
         keys = [f"name {_digest(normal(username))}"]
         if address is not None:
             keys.append(f"address {address}")
@@ -191,10 +191,10 @@ class Accounts:
         for key in keys:
             self._wrong.add(key)
 
-    # --- being recognised ---
+    # --- authentication ---
 
     def by_session(self, secret: str) -> Identity | None:
-        """Whose session it is; None when it is over, or was never one."""
+        """The user of a session; None if it is over or never existed."""
         with self._database.read() as reading:
             found = sessions.holder(reading, _digest(secret), seen_after=_now() - SESSION_LASTS)
         if found is None:
@@ -203,7 +203,7 @@ class Accounts:
         return Identity(_account_of(found), session_id=found.id)
 
     def by_token(self, secret: str) -> Identity | None:
-        """Whose token it is."""
+        """The user of a token; None if there is no such token."""
         if not secret.startswith(TOKEN_PREFIX):
             return None
         with self._database.read() as reading:
@@ -216,12 +216,12 @@ class Accounts:
     # --- sessions ---
 
     def sessions(self, user_id: int) -> list[Session]:
-        """Where the user is signed in, the last used first."""
+        """The user's sessions, most recently used first."""
         with self._database.read() as reading:
             return sessions.listed(reading, user_id, seen_after=_now() - SESSION_LASTS)
 
     def log_out(self, secret: str) -> None:
-        """End the session of this secret; nothing where there is none."""
+        """End the session of this secret; no error if there is none."""
         with self._database.write() as writing:
             sessions.remove_shown(writing, _digest(secret))
 
@@ -246,19 +246,19 @@ class Accounts:
     def change_password(
         self, user_id: int, old: str, new: str, *, user_agent: str = ""
     ) -> SignedIn:
-        """Change the password, which ends every session, and begin a new one.
+        """Change the password, which ends every session, and start a new one.
 
         Raises:
             WrongPasswordError: `old` is not the password.
             InvalidRequestError: `new` cannot be used.
-            LimitExceededError: too many wrong ones just now.
+            LimitExceededError: too many recent failures.
             NotFoundError: there is no such account.
         """
         with self._database.read() as reading:
             user = users.by_id(reading, user_id)
         if user is None:
             raise NotFoundError
-        check_password(new, "new")  # first, so that it can be mended without a count
+        check_password(new, "new")  # checked first: a bad new password is not a wrong old one
         keys = (f"change {user_id}",)
         self._refuse_guessing(keys)
         if not self._is_right(old, user, keys):
@@ -280,11 +280,11 @@ class Accounts:
             return tokens.listed(reading, user_id)
 
     def add_token(self, user_id: int, name: str) -> tuple[Token, str]:
-        """A new token, and its secret, which is not shown again.
+        """Create a token; its secret is not shown again.
 
         Raises:
             InvalidRequestError: the name is empty or too long.
-            TokenLimitError: the user has as many as may.
+            TokenLimitError: the user has reached the limit.
         """
         name = plain(name)
         if not 0 < len(name) <= _LONGEST_TOKEN_NAME:
@@ -299,7 +299,7 @@ class Accounts:
             return tokens.create(writing, user_id, name=name, digest=_digest(secret)), secret
 
     def delete_token(self, user_id: int, token_id: int) -> None:
-        """Make a token worthless.
+        """Revoke a token.
 
         Raises:
             NotFoundError: the user has no such token.
@@ -310,15 +310,15 @@ class Accounts:
     # --- settings ---
 
     def settings(self, user_id: int) -> dict[str, Any]:
-        """What the user has set."""
+        """The user's settings."""
         with self._database.read() as reading:
             return users.settings(reading, user_id)
 
     def set_settings(self, user_id: int, values: dict[str, Any]) -> dict[str, Any]:
-        """Replace all that the user has set; what is kept.
+        """Replace the user's settings; returns what is stored.
 
         Raises:
-            InvalidRequestError: it is too much.
+            InvalidRequestError: they are too large.
             NotFoundError: there is no such account.
         """
         check_settings(values)
@@ -345,7 +345,7 @@ class Accounts:
         return _account(user)
 
     def set_password(self, user_id: int, new: str) -> None:
-        """Give an account another password, which ends every session.
+        """Set a new password, which ends every session.
 
         Raises:
             InvalidRequestError: it cannot be used.
@@ -356,7 +356,7 @@ class Accounts:
             users.set_password(writing, user_id, password_hash)
 
     def delete(self, user_id: int) -> None:
-        """Delete an account and all that belongs to it, for good.
+        """Permanently delete an account and all that belongs to it.
 
         Raises:
             NotFoundError: there is no such account.

@@ -1,4 +1,4 @@
-"""Deleting for good, in as many short transactions as it takes: nobody else waits for long."""
+"""Permanent deletion in many short transactions, so that other writers never wait long."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -9,7 +9,7 @@ from xwe.storage.database import Database
 from xwe.storage.repositories import purging, tokens, users
 from xwe.storage.repositories.purging import Marked
 
-# Little is left of each of them when it goes itself.
+# By then little is left that belongs to each of them.
 _AT_ONCE = 100
 
 
@@ -19,19 +19,19 @@ def clear_marked(
     before: datetime,
     goes_on: Callable[[], bool] = always,
 ) -> int:
-    """Delete what was marked as deleted before then, with all that belongs to it.
+    """Delete rows that were marked as deleted before a time, with all that belongs to them.
 
     Args:
-        database: where it is.
-        marked: of which kind.
-        before: when.
-        goes_on: whether to; asked between two transactions. The next call takes up the rest.
+        database: the database.
+        marked: the kind of rows.
+        before: the time.
+        goes_on: asked between two transactions; False leaves the rest to the next call.
 
     Returns:
-        how many of the kind are gone.
+        the number of rows of that kind that were deleted.
 
     Raises:
-        DatabaseUnavailableError: locked or away; the next call takes up the rest.
+        DatabaseUnavailableError: locked or unavailable; the next call does the rest.
     """
     with database.read() as reading:
         old = marked.old(reading, before)
@@ -50,11 +50,11 @@ def clear_marked(
 def clear_user(database: Database, user_id: int) -> None:
     """Delete an account with all that belongs to it.
 
-    Nobody can sign in with it from the beginning. Its name is free when all is gone.
+    Signing in fails at once; the name is free once everything is deleted.
 
     Raises:
         NotFoundError: there is no such account.
-        DatabaseUnavailableError: locked or away; the next call takes up the rest.
+        DatabaseUnavailableError: locked or unavailable; the next call does the rest.
     """
     with database.write() as writing:
         users.set_password(writing, user_id, "")  # no password has this hash

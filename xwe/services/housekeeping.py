@@ -1,6 +1,6 @@
-"""Deleting for good what nobody can ask for any more.
+"""Permanently deletes rows that nobody can reach any more.
 
-Every process does it; what one has deleted is not there for the next.
+Every process does this; what one has deleted, the next does not find.
 """
 
 import logging
@@ -12,7 +12,7 @@ from functools import partial
 from xwe.errors import XweError
 from xwe.services.accounts import SESSION_LASTS
 from xwe.services.clearing import clear_marked
-from xwe.services.periodic import Look, Periodic
+from xwe.services.periodic import Check, Periodic
 from xwe.storage.batches import in_batches
 from xwe.storage.database import Database
 from xwe.storage.database_threads import in_database
@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 
 PERIOD_S = 3600.0
 
-# How an answer was made is worth knowing for as long as somebody may ask what went wrong.
+# Long enough to find out what went wrong with an answer.
 GENERATIONS_KEPT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class Tidied:
-    """How many of each are gone; None where that failed, as the log says."""
+    """The number of rows deleted of each kind; None where that failed, which the log explains."""
 
     characters: int | None
     generations: int | None
@@ -43,28 +43,28 @@ class Housekeeping:
     """Tidies up the database every hour.
 
     Args:
-        database: what is tidied up.
-        keep_deleted: how long what a user has deleted can be had back, and how long jobs that have
-            ended are listed. Jobs that gave up stay until they are tried again.
+        database: the database.
+        keep_deleted: how long a deleted character can be restored, and ended jobs are listed.
+            Jobs that failed for good stay until they are retried.
     """
 
     def __init__(self, database: Database, keep_deleted: timedelta) -> None:
         self._database = database
         self._keep_deleted = keep_deleted
-        self._periodic = Periodic([Look("what is kept", PERIOD_S, self._look)])
+        self._periodic = Periodic([Check("what is kept", PERIOD_S, self._check)])
         self._is_closed = False
 
     def start(self) -> None:
-        """Begin, in this process. Idempotent."""
+        """Start, in this process. Idempotent."""
         self._periodic.start()
 
     def close(self) -> None:
-        """Tidy up no more; what is left is the next process's. Idempotent."""
+        """Stop; the next process does the rest. Idempotent."""
         self._is_closed = True
         self._periodic.close()
 
     def tidy(self) -> Tidied:
-        """Delete what is too old to be asked for."""
+        """Delete everything that is old enough."""
         at = now()
         deleted_before = at - self._keep_deleted
         steps: Mapping[str, Callable[[], int]] = {
@@ -84,7 +84,7 @@ class Housekeeping:
     def _goes_on(self) -> bool:
         return not self._is_closed
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         tidied = await in_database(self.tidy)
         gone = {kind: count for kind, count in asdict(tidied).items() if count}
         if gone:
@@ -92,12 +92,12 @@ class Housekeeping:
 
 
 def _counted(kind: str, step: Callable[[], int]) -> int | None:
-    """How many are gone, None where it failed: the other steps have nothing to do with it."""
+    """The number of rows deleted; None if the step failed, which does not stop the others."""
     try:
         return step()
     except XweError as error:
         log.warning("The old %s could not be deleted now: %s", kind, error)
     except Exception:
-        # Whatever it is, the other kinds need not stay for it.
+        # Any error: the other kinds can be deleted all the same.
         log.exception("The old %s could not be deleted", kind)
     return None

@@ -1,9 +1,8 @@
-"""What one user may use, so that none takes everything: requests, prompts, jobs.
+"""The limits of each user: requests, prompts, jobs, characters.
 
-The counts are this process's own. Whoever is not signed in has no limits of their own here: the
-server's limits hold for all together. Running answers are counted where they run (`Answers`),
-who reads them where they are read (`StreamPlaces`). Accounts are made by people who have none yet:
-those are counted by their address.
+Each process counts for itself. People who are not signed in have no limits of their own; the
+server's limits hold for all of them together. Running answers are counted by `Answers`, their
+readers by `ReaderSlots`. Registrations are counted by address.
 """
 
 import math
@@ -17,7 +16,7 @@ from xwe.errors import CharacterLimitError, LimitExceededError
 from xwe.streams.answers import NOBODY
 
 WINDOW_S = 60.0
-# Whoever has not called for longest is forgotten first.
+# The key that was used least recently is forgotten first.
 MAX_REMEMBERED = 10_000
 
 HOUR_S = 3600.0
@@ -29,7 +28,7 @@ class SlidingWindow:
     """Counts events by key over the last `period_s` seconds. Thread-safe.
 
     Args:
-        allowed: so many in any such time.
+        allowed: the most events in any such time.
         period_s: the window's length.
         clock: seconds, monotonic.
     """
@@ -48,7 +47,7 @@ class SlidingWindow:
         self._events: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait_s(self, key: str) -> float:
-        """How long until another event is allowed; 0 when it is now."""
+        """How long until another event is allowed, in seconds; 0 if it is now."""
         with self._guard:
             return self._wait_s(self._recent(key))
 
@@ -58,7 +57,7 @@ class SlidingWindow:
             self._count(key, self._recent(key))
 
     def take(self, key: str) -> float:
-        """Count an event if it is allowed; how long to wait when it is not, else 0."""
+        """Count an event if it is allowed, and return 0; else return the seconds to wait."""
         with self._guard:
             recent = self._recent(key)
             wait_s = self._wait_s(recent)
@@ -67,7 +66,7 @@ class SlidingWindow:
             return wait_s
 
     def forget(self, key: str) -> None:
-        """Begin anew."""
+        """Forget all events."""
         with self._guard:
             self._events.pop(key, None)
 
@@ -98,9 +97,9 @@ class UserLimits:
     """The limits of each user.
 
     Attributes:
-        requests_per_minute: calls that spend the model's time; None for as many as they like.
-        jobs: pieces of background work that wait or run.
-        characters: those that are not deleted.
+        requests_per_minute: requests that call the model; None for no limit.
+        jobs: queued and running jobs.
+        characters: characters that are not deleted.
         prompt_bytes: the largest request body that goes to the model.
     """
 
@@ -111,7 +110,7 @@ class UserLimits:
 
 
 class Limits:
-    """Says no to whoever has had enough, with 429. `owner` is `stream_owner()`'s word.
+    """Refuses what is beyond a limit, with 429. `owner` is what `stream_owner()` returns.
 
     Args:
         limits: of each user.
@@ -136,10 +135,10 @@ class Limits:
         )
 
     def take_request(self, owner: str) -> None:
-        """Count a request that spends the model's time.
+        """Count a request that calls the model.
 
         Raises:
-            LimitExceededError: there were as many within the minute as one may send.
+            LimitExceededError: the user's requests of this minute are used up.
         """
         if self._requests is None or owner == NOBODY:
             return
@@ -155,10 +154,10 @@ class Limits:
         """Count an attempt to make an account, before its password costs a hash.
 
         Args:
-            address: where it comes from; None, where that is not known, is not counted.
+            address: of the client; None, if it is unknown, is not counted.
 
         Raises:
-            LimitExceededError: there were as many within the hour as may come from there.
+            LimitExceededError: the address's attempts of this hour are used up.
         """
         if self._registrations is None or address is None:
             return
@@ -171,13 +170,13 @@ class Limits:
             )
 
     def refuse_more_jobs(self, unfinished: int) -> None:
-        """Look whether a user may have another piece of work queued.
+        """Check that a user may queue another job.
 
         Args:
-            unfinished: how many of theirs wait or run.
+            unfinished: the number of the user's queued and running jobs.
 
         Raises:
-            LimitExceededError: as many as may.
+            LimitExceededError: they have reached the limit.
         """
         if unfinished >= self.of_user.jobs:
             raise LimitExceededError(
@@ -186,13 +185,13 @@ class Limits:
             )
 
     def refuse_more_characters(self, there: int) -> None:
-        """Look whether a user may have another character.
+        """Check that a user may have another character.
 
         Args:
-            there: how many they have.
+            there: the number of their characters.
 
         Raises:
-            CharacterLimitError: as many as may.
+            CharacterLimitError: they have reached the limit.
         """
         if there >= self.of_user.characters:
             raise CharacterLimitError(

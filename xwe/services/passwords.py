@@ -1,7 +1,7 @@
 """Passwords as Argon2id hashes, made in a pool of as many threads as there are cores.
 
-A hash is slow and takes memory on purpose. In a pool, a hundred people who sign in at once wait in
-line instead of taking every core and two gigabytes from everybody else.
+A hash is slow and takes memory on purpose. In a pool, a hundred people who sign in at once queue
+instead of taking every core and two gigabytes of memory.
 """
 
 import os
@@ -20,7 +20,7 @@ MEMORY_KIB = 19_456
 PASSES = 2
 LANES = 1
 
-# More than this would wait longer than people do; they are told to come back.
+# More would wait longer than people do, so they are refused.
 MAX_WAITING = 200
 
 
@@ -38,10 +38,10 @@ class Passwords:
         self._guard = threading.Lock()
 
     def hash(self, password: str) -> str:
-        """The hash to keep.
+        """The hash to store.
 
         Raises:
-            SaturatedError: too many others wait already.
+            SaturatedError: the queue is full.
         """
         return self._pool.submit(lambda: self._hasher.hash(password)).result()
 
@@ -55,17 +55,17 @@ class Passwords:
     ) -> bool:
         """Whether `kept` is the password's hash.
 
-        Where there is nothing kept it takes as long and is never right, so that the time does not
-        tell which names exist.
+        Without a hash this takes as long and returns False, so that its time does not show which
+        names exist.
 
         Args:
-            password: what was typed.
-            kept: the account's hash, None where there is no account.
-            first: called in the pool's thread before the work; what it raises ends it.
-            when_wrong: called there after it, before the thread takes up the next.
+            password: as it was typed.
+            kept: the account's hash; None if there is no account.
+            first: called in the pool's thread beforehand; an exception ends the check.
+            when_wrong: called there afterwards, before the thread starts the next check.
 
         Raises:
-            SaturatedError: too many others wait already.
+            SaturatedError: the queue is full.
         """
 
         def check() -> bool:
@@ -95,14 +95,14 @@ class Passwords:
 
     @property
     def _made(self) -> "tuple[PasswordHasher, str]":
-        with self._guard:  # two that come first must not both take the time
+        with self._guard:  # the first two callers must not both pay for this
             return self._hasher_and_nobodys
 
     @cached_property
     def _hasher_and_nobodys(self) -> "tuple[PasswordHasher, str]":
-        """The hasher, with the hash of a password that nobody has.
+        """The hasher, and the hash of a password that nobody has.
 
-        Both before the first use of either: a first unknown name must not take longer.
+        Made together, so that the first unknown name takes no longer than the first known one.
         """
         from argon2 import PasswordHasher  # noqa: PLC0415 - most processes never need it
 

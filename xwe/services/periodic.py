@@ -1,4 +1,4 @@
-"""Looks that are repeated on the resident loop until the process ends."""
+"""Checks that repeat on the resident loop until the process ends."""
 
 import logging
 import os
@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What is done again and again.
+class Check:
+    """One check.
 
     Attributes:
-        what: it is about, for the log.
-        period_s: how long to wait between two of them.
-        act: does it once.
+        what: its subject, for the log.
+        period_s: the wait between two runs.
+        act: runs it once.
     """
 
     what: str
@@ -31,19 +31,19 @@ class Look:
 
 
 class Periodic:
-    """Repeats looks; one that fails is told in the log, and made again after its pause."""
+    """Repeats checks; one that fails is logged, and runs again after its pause."""
 
     _tasks: list[Future[None]]
 
-    def __init__(self, looks: Sequence[Look]) -> None:
-        self._looks = looks
+    def __init__(self, checks: Sequence[Check]) -> None:
+        self._checks = checks
         self._guard = threading.Lock()
         self._pid: int | None = None
         self._pauses = Pauses()
         self._tasks = []
 
     def start(self) -> None:
-        """Begin, in this process. Idempotent."""
+        """Start, in this process. Idempotent."""
         if self._pid == os.getpid():
             return
         with self._guard:
@@ -52,24 +52,24 @@ class Periodic:
             self._pid = os.getpid()
             self._pauses = Pauses()
             loop_thread = get_loop_thread()
-            self._tasks = [loop_thread.submit(self._repeat(look)) for look in self._looks]
+            self._tasks = [loop_thread.submit(self._repeat(check)) for check in self._checks]
 
     def close(self) -> None:
-        """Look no more. Idempotent."""
+        """Stop. Idempotent."""
         with self._guard:
             tasks, self._tasks = self._tasks, []
             if self._pid != os.getpid():  # another process's, from before a fork
                 return
         self._pauses.end(tasks)
 
-    async def _repeat(self, look: Look) -> None:
+    async def _repeat(self, check: Check) -> None:
         goes_on = True
         while goes_on:
             try:
-                await look.act()
+                await check.act()
             except XweError as error:
-                log.warning("Looking after %s failed: %s", look.what, error)
+                log.warning("The check of %s failed: %s", check.what, error)
             except Exception:
-                # Whatever it is, the next look may go well, and nobody else looks.
-                log.exception("Looking after %s failed", look.what)
-            goes_on = await self._pauses.pause(look.period_s)
+                # Any error: the next run may succeed, and nobody else runs this check.
+                log.exception("The check of %s failed", check.what)
+            goes_on = await self._pauses.pause(check.period_s)

@@ -1,8 +1,7 @@
-"""The sole reader of the environment (but for `AsyncConfig`, which is live by definition).
+"""The sole reader of the environment, except for `AsyncConfig`, which reads it at each call.
 
 `load_settings` turns the environment into frozen, typed groups; everything below the composition
-root gets values, never names of variables. What touches a file is in modules of its own, for the
-entry points: `env_file`.
+root gets values, never names of variables. Only `env_file`, for the entry points, reads a file.
 """
 
 from xwe.settings.exposure import check_exposure

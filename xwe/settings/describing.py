@@ -1,4 +1,4 @@
-"""The settings for people: the rows of `xwe config`, `.env.example` and the documents' table."""
+"""Settings described for people: `xwe config`, `.env.example` and docs/settings.md."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from xwe.settings.variables import VARIABLES
 
 @dataclass(frozen=True)
 class Row:
-    """One variable and the value in force, ready to print."""
+    """One variable with its current value, ready to print."""
 
     name: str
     value: str
@@ -54,7 +54,7 @@ def _sections() -> Iterator[tuple[str, list[Variable]]]:
 
 
 def env_example() -> str:
-    """The text of `.env.example`: every variable with meaning, unit, default and what is allowed.
+    """The text of `.env.example`: every variable with meaning, unit, default and allowed values.
 
     All lines are comments, so that a copy of the file changes nothing until a line is edited.
     """

@@ -1,4 +1,4 @@
-"""Whether strangers could spend the operator's money: checked against what is really bound."""
+"""Refuses to let strangers spend the operator's money, by the addresses that are really bound."""
 
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
@@ -8,11 +8,11 @@ from xwe.settings.groups import Settings
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`, an IP address or a name."""
+    """Whether only this machine can reach `host`, an IP address or a name."""
     try:
         address = ip_address(host.strip("[]"))
     except ValueError:
-        # Any other name may mean any address, now or later.
+        # Any other name may resolve to any address, now or later.
         return host == "localhost"
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped.is_loopback
@@ -20,10 +20,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check_exposure(settings: Settings, bound_addresses: Iterable[str]) -> None:
-    """Refuse to serve a real model, to everyone, on an address that other machines reach.
+    """Refuse to serve a real model to everyone on an address that other machines can reach.
 
     Args:
-        settings: the settings in force.
+        settings: the current settings.
         bound_addresses: the hosts of the listening sockets, without ports.
 
     Raises:

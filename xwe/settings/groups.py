@@ -11,7 +11,7 @@ from xwe.settings.providers import JsonMode
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """The web server: where it listens and how much it takes on."""
+    """The web server: where it listens, and its limits."""
 
     host: str
     port: int
@@ -28,7 +28,7 @@ class ServerSettings:
 
 @dataclass(frozen=True)
 class AccessSettings:
-    """Who may call. 0 for `registrations_per_hour` means: as many as anybody likes."""
+    """Who may call. `registrations_per_hour` is 0 for no limit."""
 
     mode: Literal["open", "login"]
     signup: Literal["open", "closed"]
@@ -38,7 +38,7 @@ class AccessSettings:
 
 @dataclass(frozen=True)
 class UserSettings:
-    """What one user may use. None for `requests_per_minute` means: as many as they like."""
+    """What one user may use. `requests_per_minute` is None for no limit."""
 
     requests_per_minute: int | None
     running_streams: int
@@ -63,7 +63,7 @@ class ProviderSettings:
 
 @dataclass(frozen=True)
 class LlmSettings:
-    """How the model is called. None for `rpm`, `tpm` and `cache_ttl_s` means: not limited, off."""
+    """How the model is called. None for `rpm`, `tpm`: no limit; for `cache_ttl_s`: no cache."""
 
     transport: Literal["aiohttp", "requests", "openai"]
     async_workers: int
@@ -116,7 +116,7 @@ class StorageSettings:
 
 @dataclass(frozen=True)
 class ChatSettings:
-    """How stored chats are looked after, and how much of them goes into a prompt."""
+    """The leases and checks of stored chats, and how much of them goes into a prompt."""
 
     lease_s: float
     snapshot_s: float
@@ -126,14 +126,14 @@ class ChatSettings:
 
 @dataclass(frozen=True)
 class CharacterSettings:
-    """How characters are written. `prompts_dir` is None where there are only our own prompts."""
+    """How characters are written. `prompts_dir` is None to use the built-in prompts only."""
 
     prompts_dir: Path | None
 
 
 @dataclass(frozen=True)
 class JobSettings:
-    """Work in the background."""
+    """Background jobs."""
 
     workers: int
     lease_s: float
@@ -141,7 +141,7 @@ class JobSettings:
 
 @dataclass(frozen=True)
 class ObservationSettings:
-    """What the process tells about itself."""
+    """Logs and metrics."""
 
     prometheus: bool
     log_level: str
@@ -150,7 +150,7 @@ class ObservationSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be set, checked and typed. `given` names the variables that were set."""
+    """All settings, checked and typed. `given` names the variables that were set."""
 
     server: ServerSettings
     access: AccessSettings
@@ -167,5 +167,5 @@ class Settings:
     given: frozenset[str]
 
     def describe(self) -> list[Row]:
-        """One row for each variable, with the value in force; secrets are masked."""
+        """One row for each variable, with its current value; secrets are masked."""
         return describe(self, self.given)

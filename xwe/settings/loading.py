@@ -1,4 +1,4 @@
-"""The environment into settings: pure functions of a mapping of names to texts."""
+"""From the environment to settings: pure functions of a mapping of names to texts."""
 
 import os
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ from xwe.settings.groups import (
 from xwe.settings.providers import PLACEHOLDER_KEY, PROVIDERS, UNNAMED_MODEL, Provider
 from xwe.settings.variables import VARIABLES
 
-# Threads that neither a call nor a stream may take, so that health checks, pages and refusals
-# always find one. A refusal takes well under a millisecond, so few are enough.
+# Threads that no call or stream may take, so that health checks, pages and refusals always find
+# one. A refusal takes well under a millisecond, so few are enough.
 SPARE_THREADS = 16
 
-# A person who reads the answers does not ask more than once a second.
+# A person who reads the answers does not send more than one request a second.
 USER_RPM = 60
 
-# Ours, but not settings of the application.
+# Our variables that are not settings of the application.
 _NOT_SETTINGS = frozenset({"XWE_REQUIRE_SERVICES"})
 
 _BY_NAME = {variable.name: variable for variable in VARIABLES}
@@ -83,7 +83,7 @@ def _group(values: Mapping[str, Any], group: str) -> dict[str, Any]:
 
 
 def _user_rpm(values: Mapping[str, Any], provider: ProviderSettings) -> int | None:
-    # The demo's model costs nothing, and the playground asks a hundred times a minute.
+    # The demo model costs nothing, and the playground sends a hundred requests a minute.
     wanted: int | None = values["XWE_USER_RPM"]
     return wanted or (None if provider.is_demo else USER_RPM)
 
@@ -112,7 +112,7 @@ def _provider_by_key(values: Mapping[str, Any]) -> str:
     if values["LLM_BASE_URL"]:
         return "custom"
     if values["LLM_API_KEY"]:
-        # Answering from the demo model would hide that the key is not used.
+        # Falling back to the demo model would hide that the key is not used.
         raise SettingsError(
             "LLM_PROVIDER", "", f"LLM_API_KEY is for one of {', '.join(PROVIDERS)}: say which"
         )
@@ -121,7 +121,7 @@ def _provider_by_key(values: Mapping[str, Any]) -> str:
 
 def _api_key(values: Mapping[str, Any], provider: Provider) -> str:
     if provider.name == "mock":
-        return PLACEHOLDER_KEY  # a real key has no business in a demo
+        return PLACEHOLDER_KEY  # a real key must not reach the demo model
     own = values[provider.key_variable] if provider.key_variable else None
     key: str | None = values["LLM_API_KEY"] or own
     if key:
@@ -134,7 +134,7 @@ def _api_key(values: Mapping[str, Any], provider: Provider) -> str:
 
 
 def _max_inflight(values: Mapping[str, Any]) -> int:
-    """How many calls may run, so that the rest of the threads can still refuse and report.
+    """The number of calls that may run while enough threads are left to refuse and report.
 
     Every open request holds a thread of its worker: the calls that run, those that wait, and the
     streams without a call. Admission is per worker, as the threads are.
@@ -159,7 +159,7 @@ def _max_inflight(values: Mapping[str, Any]) -> int:
 
 @dataclass(frozen=True)
 class ClientEnvironment:
-    """What the environment says to a bare `LLMClient()`; None where it says nothing."""
+    """What the environment says about a bare `LLMClient()`; None where it says nothing."""
 
     base_url: str | None
     model: str | None
@@ -169,10 +169,10 @@ class ClientEnvironment:
 
 
 def client_environment(environ: Mapping[str, str] | None = None) -> ClientEnvironment:
-    """The variables that a bare `LLMClient()` follows, which is DeepSeek's unless told otherwise.
+    """The variables that a bare `LLMClient()` uses; its provider is DeepSeek by default.
 
-    LLM_API_KEY counts only where it is clear that it belongs to the address that is called:
-    with LLM_BASE_URL, or with LLM_PROVIDER=deepseek.
+    LLM_API_KEY counts only if it clearly belongs to the address that is called: with LLM_BASE_URL,
+    or with LLM_PROVIDER=deepseek.
 
     Raises:
         SettingsError: one of them has a value that cannot be used.
@@ -196,7 +196,7 @@ def _if_set(name: str, source: Mapping[str, str]) -> Any:
 
 
 def environment_warnings(environ: Mapping[str, str] | None = None) -> list[str]:
-    """One line for each variable that looks like a setting and does nothing."""
+    """One line for each variable that looks like a setting and has no effect."""
     source = os.environ if environ is None else environ
     lines = []
     for name in sorted(source):

@@ -1,4 +1,4 @@
-"""The part of the table that is about the model: who serves it, how it is called and streamed."""
+"""The variables about the model: who serves it, how it is called and streamed."""
 
 from xwe.settings.parsing import (
     base_url,

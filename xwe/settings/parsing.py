@@ -1,4 +1,4 @@
-"""Texts into typed values: what each kind of setting accepts, said once for code and people.
+"""From text to typed values: what each kind of setting accepts, stated once for code and people.
 
 Every parser is called with the variable's name and its text, and either returns the typed value
 or raises `SettingsError(variable, value, allowed)`::
@@ -34,13 +34,13 @@ _LONGEST_S = 86_400
 
 @dataclass(frozen=True)
 class Parser(Generic[T]):
-    """A kind of value. `convert` raises `ValueError`; `allowed` says to people what fits."""
+    """A kind of value. `convert` raises `ValueError`; `allowed` tells people what fits."""
 
     allowed: str
     convert: Callable[[str], T]
 
     def __call__(self, variable: str, value: str) -> T:
-        """The typed value of `variable`; `SettingsError` when `value` does not fit."""
+        """The typed value of `variable`; raises `SettingsError` if `value` does not fit."""
         try:
             return self.convert(value.strip())
         except ValueError:
@@ -84,10 +84,10 @@ def _boolean(text: str) -> bool:
 
 
 def _base_url(text: str) -> str:
-    # "localhost:11434" without a scheme is the usual slip; urlsplit takes "localhost" for one.
+    # "localhost:11434" without a scheme is a common mistake: urlsplit takes "localhost" as one.
     parts = urlsplit(text)
-    _ = parts.port  # raises ValueError when it is no port
-    # A password in an address would be printed wherever the address is.
+    _ = parts.port  # raises ValueError if it is not a port
+    # A password in the address would be printed wherever the address is.
     extras = parts.query or parts.fragment or parts.username or parts.password
     if parts.scheme not in {"http", "https"} or not parts.hostname or extras:
         raise ValueError(text)

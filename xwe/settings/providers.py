@@ -1,6 +1,6 @@
-"""The providers of models, as data: where each one answers and what it can do.
+"""Model providers as data: the address of each, and what it can do.
 
-Adding a provider is adding a row. Whatever else speaks the OpenAI protocol is `custom`.
+A new provider is a new row. Any other server that speaks the OpenAI protocol is `custom`.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Provider:
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {
         provider.name: provider
-        # In the order in which their keys are looked for when LLM_PROVIDER is not set.
+        # In the order in which their keys are tried if LLM_PROVIDER is not set.
         for provider in (
             Provider(
                 "deepseek",
@@ -59,7 +59,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
                 key_variable="OPENAI_API_KEY",
                 json_mode="schema",
                 reply_limit_field="max_completion_tokens",
-                # Its models refuse a temperature, and tools, while they reason.
+                # Its models refuse a temperature and tools while they reason.
                 request_extra=MappingProxyType({"reasoning_effort": "none"}),
             ),
             Provider(
@@ -82,6 +82,6 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     }
 )
 
-# What is asked for where neither the operator nor the server named a model; servers that serve
-# only one model usually take any name.
+# The model to request if neither the operator nor the server names one; servers with a single
+# model usually take any name.
 UNNAMED_MODEL = "default"

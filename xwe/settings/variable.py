@@ -1,4 +1,4 @@
-"""What is known of one variable of the environment."""
+"""One variable of the environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,18 +7,17 @@ from typing import Any
 from xwe.errors import SettingsError
 from xwe.settings.parsing import Parser
 
-# What stands for a secret wherever values are shown.
+# Shown in place of a secret.
 MASK = "(hidden)"
 _LONGEST_SHOWN = 80
 
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable of the environment.
+    """A variable, and where its value goes.
 
-    `field` is where its value goes in `Settings` ("group.field"). `default` is the text that
-    stands when it is not set; where that follows from other things, `default` is empty and
-    `derived` says in words what happens.
+    `field` names the place in `Settings` ("group.field"). `default` is the text used if it is not
+    set; if that depends on other settings, `default` is empty and `derived` explains it.
     """
 
     name: str
@@ -32,11 +31,11 @@ class Variable:
 
     @property
     def section(self) -> str:
-        """The group in `Settings` that it belongs to."""
+        """Its group in `Settings`."""
         return self.field.partition(".")[0]
 
     def read(self, environ: Mapping[str, str]) -> Any:
-        """The typed value, None where nothing is set and there is no fixed default.
+        """The typed value; None if it is not set and has no fixed default.
 
         Raises:
             SettingsError: the text does not fit; a secret's text is never repeated in it.

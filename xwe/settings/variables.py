@@ -1,7 +1,6 @@
-"""Every variable that xwe reads: one table, from which everything said about them comes.
+"""All variables that xwe reads, in one table.
 
-`.env.example`, `xwe config`, docs/settings.md and the one-line errors are made
-from it, so none of them can be forgotten.
+`.env.example`, `xwe config`, docs/settings.md and the one-line errors are made from it.
 """
 
 from xwe.settings.model_variables import LLM_VARIABLES, PROVIDER_VARIABLES, STREAM_VARIABLES

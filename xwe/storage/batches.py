@@ -1,7 +1,7 @@
-"""Deleting many rows: a batch at a time, so that nobody else waits long for any of them.
+"""Deleting many rows in batches, so that other writers never wait long.
 
-One statement over all of them would keep the other writers of a SQLite database waiting until its
-end, and PostgreSQL might never come to it: a statement that takes too long is undone, each time.
+A single statement would block the other writers of a SQLite database until its end, and PostgreSQL
+might never finish it: a statement that takes too long is rolled back, each time.
 """
 
 import time
@@ -13,12 +13,12 @@ from sqlalchemy import ColumnElement, Table, bindparam, delete, select, tuple_
 from xwe.storage.database import Database
 from xwe.storage.units import Writing
 
-# Some hundredths of a second, also with all that refers to the rows.
+# Takes some hundredths of a second, including the rows that refer to these.
 BATCH_ROWS = 1000
 
 
 class DeleteSome:
-    """Deletes the rows that a condition holds for, a batch of them at most."""
+    """Deletes rows for which a condition holds, at most one batch."""
 
     def __init__(self, table: Table[Any], *where: ColumnElement[bool]) -> None:
         key = list(table.primary_key)
@@ -26,12 +26,12 @@ class DeleteSome:
         self._statement = delete(table).where(tuple_(*key).in_(batch))
 
     def __call__(self, unit: Writing, **values: Any) -> int:
-        """How many there were; 0 when none is left."""
+        """The number of deleted rows; 0 when none is left."""
         return unit.execute(self._statement, values | {"batch_rows": BATCH_ROWS}).rowcount
 
 
 def always() -> bool:
-    """The answer of whoever need not end before the work is done."""
+    """The `goes_on` of callers that never stop early."""
     return True
 
 
@@ -43,10 +43,10 @@ def in_batches(
     """Call `delete_some`, in a transaction of its own each time, until it finds nothing.
 
     Returns:
-        how many rows it were; less than all of them where `goes_on` has said no.
+        the number of deleted rows; not all of them if `goes_on` returned False.
 
     Raises:
-        DatabaseUnavailableError: locked or away; what is gone until then stays so.
+        DatabaseUnavailableError: locked or unavailable; what was deleted stays deleted.
     """
     gone = 0
     while goes_on():
@@ -56,7 +56,7 @@ def in_batches(
         if count == 0:
             break
         gone += count
-        # Half of the time is for others: a lock that is taken again at once is taken by nobody
+        # Half of the time is for others: a lock that is taken again at once goes to nobody
         # else, however long they have been waiting for it.
         time.sleep(time.monotonic() - begun)
     return gone

@@ -1,4 +1,4 @@
-"""Kinds of columns that mean the same on SQLite and on PostgreSQL."""
+"""Column types that mean the same on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +7,7 @@ import orjson
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, Text
 from sqlalchemy.types import TypeDecorator
 
-# SQLite counts up by itself only in a column of exactly this type; it has 64 bits there too.
+# SQLite numbers rows by itself only in a column of exactly this type, which has 64 bits too.
 BigId = BigInteger().with_variant(Integer(), "sqlite")
 
 # Not JSONB, which forgets the order in which a profile's fields were written.
@@ -15,13 +15,13 @@ Json: JSON[Any] = JSON(none_as_null=True)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An instant. Only aware ones go in, and they come out in UTC, also where none is stored."""
+    """An instant: an aware datetime, in UTC when read."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """In UTC; SQLite keeps it as text, which sorts as the instants do."""
+        """To UTC; SQLite stores text, which sorts as the instants do."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -30,20 +30,20 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Aware, in UTC."""
+        """To an aware datetime in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class AnyText(TypeDecorator[str]):
-    """Text of any origin. What no database takes (NUL, half a surrogate pair) becomes U+FFFD."""
+    """Text of any origin. What no database takes (NUL, lone surrogates) becomes U+FFFD."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """The text as it can be kept."""
+        """The text as it can be stored."""
         return None if value is None else storable(value)
 
 
@@ -55,7 +55,7 @@ def storable(text: str) -> str:
 
 
 def dump_json(value: Any) -> str:
-    """The JSON text of `value`; half surrogate pairs, which JSON cannot carry, become U+FFFD."""
+    """The JSON text of `value`; lone surrogates, which UTF-8 cannot carry, become U+FFFD."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -73,5 +73,5 @@ def _mended(value: Any) -> Any:
 
 
 def load_json(text: str | bytes | float) -> Any:
-    """The value of a JSON text; SQLite hands out a bare number as the number that it is."""
+    """The value of a JSON text; SQLite returns a bare number as a number."""
     return text if isinstance(text, int | float) else orjson.loads(text)

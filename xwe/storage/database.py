@@ -20,7 +20,7 @@ from xwe.storage.units import Reading, Writing
 # end the parent's session, and dropping the last reference closes it.
 _inherited: list["_Opened"] = []
 
-# A wait so short is not worth a statement that takes it off another one.
+# A shorter wait is not worth a statement that sets the remaining time.
 _NOTICEABLE_S = 0.1
 _BUSY_TIMEOUT = "PRAGMA busy_timeout = {}"
 _LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :value, true)")
@@ -40,7 +40,7 @@ def _close_files() -> None:
 
 
 def _renew_lock() -> None:
-    # Another thread may have held it in the parent, and is not here to release it.
+    # In the parent another thread may have held it, which does not exist here.
     global _opening  # noqa: PLW0603 - a lock that was held across a fork can only be replaced
     _opening = threading.Lock()
 
@@ -49,7 +49,7 @@ os.register_at_fork(before=_close_files, after_in_child=_renew_lock)
 
 
 class _Opened:
-    """What one process has open. A fork leaves it behind: locks and connections do not cross."""
+    """What one process has open. Locks and connections do not survive a fork."""
 
     def __init__(self, engine: Engine, timeout_s: float) -> None:
         self.pid = os.getpid()
@@ -71,27 +71,27 @@ class _Opened:
 
     @property
     def units(self) -> int:
-        """How many units hold a connection."""
+        """The number of units that hold a connection."""
         return cast("QueuePool", self.engine.pool).checkedout()
 
     @contextmanager
     def writing(self, patience_s: float) -> Iterator[Connection]:
-        """A transaction that writes; with this thread's turn to, on SQLite.
+        """A transaction that writes; on SQLite, writers of this process take turns.
 
-        SQLite's own queue is a sleep and another try: writers of one process that meet there wait
-        many times longer than the work takes.
+        SQLite itself sleeps and tries again, so writers of one process would wait many times
+        longer than the work takes.
         """
         if not self.is_sqlite:
             with self.writer.begin() as connection:
                 if patience_s < self.timeout_s:
-                    milliseconds = max(1, round(patience_s * 1000))  # 0 would be for ever
+                    milliseconds = max(1, round(patience_s * 1000))  # 0 would mean for ever
                     connection.execute(_LOCK_TIMEOUT, {"value": f"{milliseconds}ms"})
                 yield connection
             return
         gives_up_at = time.monotonic() + patience_s
         if not self.turn.acquire(timeout=patience_s):
             raise unavailable("The database is busy; try again shortly.")
-        # The turn comes before the connection, so that those who wait hold none.
+        # First the turn, then the connection, so that waiting threads hold none.
         try:
             with (
                 self.writer.connect() as connection,
@@ -104,7 +104,7 @@ class _Opened:
     def _begun(self, connection: Connection, left_s: float) -> RootTransaction:
         if self.timeout_s - left_s < _NOTICEABLE_S:
             return connection.begin()
-        # Else another process's lock would be waited for as long once more.
+        # What is left of the time, since another process may hold the lock too.
         driver = connection.connection.driver_connection
         assert driver is not None  # noqa: S101 - it is open
         driver.execute(_BUSY_TIMEOUT.format(max(0, round(left_s * 1000))))
@@ -120,7 +120,7 @@ class Database:
     Nothing is opened before the first use. A unit is short: it never spans a model call, a wait
     or another unit of the same thread. It blocks, so it has no place on the event loop. On SQLite
     a process must not fork while one of its units is open: the child could not use the database,
-    and is told so.
+    and gets an error.
 
     ::
 
@@ -146,11 +146,11 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Reading]:
-        """A unit that reads.
+        """Open a unit that reads.
 
         Raises:
-            DatabaseUnavailableError: locked, away, or no connection free, for `timeout_s`.
-            InvalidRequestError: a value is none that the database can know.
+            DatabaseUnavailableError: locked, unavailable, or no free connection for `timeout_s`.
+            InvalidRequestError: a value does not fit the database's types.
         """
         opened = self._current()
         with _unit(opened), opened.reader.connect() as connection, connection.begin():
@@ -158,16 +158,16 @@ class Database:
 
     @contextmanager
     def write(self, *, patience_s: float | None = None) -> Iterator[Writing]:
-        """A unit that changes: kept when the block ends, undone when an error leaves it.
+        """Open a unit that writes: committed at the end, rolled back when an error leaves it.
 
         Args:
-            patience_s: how long to wait for others that write; at most, and by default,
-                `timeout_s`.
+            patience_s: how long to wait for other writers; at most `timeout_s`, which is the
+                default.
 
         Raises:
-            DatabaseUnavailableError: locked, away, or no connection free, for `timeout_s`.
+            DatabaseUnavailableError: locked, unavailable, or no free connection for `timeout_s`.
             ConflictError: a constraint does not allow the change.
-            InvalidRequestError: a value is none that the database can keep.
+            InvalidRequestError: a value cannot be stored.
         """
         opened = self._current()
         if patience_s is None:
@@ -179,16 +179,16 @@ class Database:
             act()
 
     def ping(self) -> None:
-        """Ask the database for a sign of life.
+        """Check that the database answers.
 
         Raises:
-            DatabaseUnavailableError: it gives none.
+            DatabaseUnavailableError: it does not.
         """
         with self.read() as reading:
             reading.execute(_SIGN_OF_LIFE)
 
     def close(self) -> None:
-        """Close the idle connections; those in use close when their unit ends. Idempotent."""
+        """Close idle connections; others close when their unit ends. Idempotent."""
         with _opening:
             self._closed_by = os.getpid()
             opened, self._opened = self._opened, None
@@ -227,7 +227,7 @@ _SIGN_OF_LIFE = text("SELECT 1")
 
 @contextmanager
 def _unit(opened: _Opened) -> Iterator[None]:
-    """Marks the thread, and maps what the library raises."""
+    """Mark the thread as inside a unit, and map the library's errors."""
     opened.open_in.unit = True
     try:
         yield

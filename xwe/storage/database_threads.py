@@ -1,7 +1,7 @@
-"""Storage from a coroutine: units of work block, so they run in threads of their own.
+"""Storage from a coroutine: units of work block, so they run in a pool of threads.
 
-A pool of their own, and one for all: a database that does not answer must not hold up the threads
-that talk to the model, and more threads than connections would only wait for each other.
+It is a separate pool, because a database that does not answer must not hold up the threads that
+talk to the model, and a small one, because more threads than connections would only wait.
 """
 
 import threading
@@ -12,14 +12,14 @@ from xwe.core.concurrency.executor import BoundedThreadPoolExecutor, offload
 
 T = TypeVar("T")
 
-# Below the default number of connections, so that the request threads always find one.
+# Below the default number of connections, so that request threads always find one.
 MAX_THREADS = 12
-# Each waits for a moment only; the bound is for a database that has gone away.
+# Waits are short; the bound is for a database that is unavailable.
 MAX_WAITING = 4000
 
 
 class _Pool:
-    """The process's pool, made at the first use."""
+    """The process's pool, created at the first use."""
 
     guard = threading.Lock()
     executor: BoundedThreadPoolExecutor | None = None
@@ -37,16 +37,16 @@ def _executor() -> BoundedThreadPoolExecutor:
 async def in_database(func: Callable[..., T], /, *args: object) -> T:
     """Run `func(*args)`, which opens units of work, in a thread, and await its result.
 
-    Cancelling releases the caller; what runs already goes on to its end.
+    Cancelling releases the caller; a function that has started runs to its end.
 
     Raises:
-        SaturatedError: so many wait for the database that no more may.
+        SaturatedError: too many calls wait for the database.
     """
     return await offload(func, *args, executor=_executor())
 
 
 def close_database_threads() -> None:
-    """Wait for what runs, and end the threads; the next use makes new ones. Idempotent."""
+    """Wait for running calls and end the threads; the next use creates new ones. Idempotent."""
     with _Pool.guard:
         executor, _Pool.executor = _Pool.executor, None
     if executor is not None:

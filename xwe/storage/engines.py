@@ -25,20 +25,20 @@ from xwe.extras import importing
 from xwe.storage.column_types import dump_json, load_json
 
 _VARIABLE = "XWE_DATABASE_URL"
-# The option of a connection that says what opens its transactions on SQLite.
+# The connection option that says which statement opens a transaction on SQLite.
 BEGIN = "xwe_begin"
 
-_PRIMARY = 0xFF  # the rest of a result code only says more of the same
+_PRIMARY = 0xFF  # the upper bits only add detail
 _TRY_AGAIN_AFTER_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the database's use, a process.
+    """How much of the database one process uses.
 
     Attributes:
-        pool_size: connections at most.
-        timeout_s: how long anything may wait, each: a free connection, a lock, a statement.
+        pool_size: the most connections.
+        timeout_s: the longest wait for each of: a free connection, a lock, a statement.
     """
 
     pool_size: int = 20
@@ -46,11 +46,11 @@ class Limits:
 
 
 def parse_url(url: str) -> URL:
-    """The address, with the driver that is used.
+    """The address, with its driver.
 
     Raises:
-        SettingsError: it is no address of a database that xwe can use. The text is not repeated,
-            for it may hold a password.
+        SettingsError: it is not the address of a database that xwe can use. The text is not
+            repeated, since it may hold a password.
     """
     try:
         parsed = make_url(url)
@@ -61,23 +61,23 @@ def parse_url(url: str) -> URL:
     if parsed.drivername != "sqlite":
         raise SettingsError(_VARIABLE, parsed.drivername, "sqlite:/// or postgresql://")
     if parsed.database in {None, "", ":memory:"}:
-        # Each connection would have a database of its own.
+        # Each connection would get a database of its own.
         raise SettingsError(_VARIABLE, url, "SQLite needs a file: sqlite:///path/to/xwe.db")
     return parsed
 
 
 def make_engine(url: URL, limits: Limits) -> Engine:
-    """An engine that has no connection yet."""
+    """An engine without connections yet."""
     options: dict[str, Any] = {
         "poolclass": QueuePool,
         "pool_size": limits.pool_size,
         "max_overflow": 0,
         "pool_timeout": limits.timeout_s,
-        # The one used last has the warmest caches, and the others may go idle.
+        # The connection used last has the warmest caches, and the others can go idle.
         "pool_use_lifo": True,
         "json_serializer": dump_json,
         "json_deserializer": load_json,
-        # Values are people's words and password hashes: they stay out of errors and logs.
+        # Values are people's messages and password hashes: they stay out of errors and logs.
         "hide_parameters": True,
     }
     if url.drivername == "sqlite":
@@ -114,10 +114,10 @@ def _sqlite(url: URL, limits: Limits, options: dict[str, Any]) -> Engine:
 
 
 def _use_wal(connection: SqliteConnection, timeout_s: float) -> None:
-    """Switch the file to this mode, where it is new.
+    """Switch a new file to this mode.
 
-    Of two that do so at once SQLite turns one away without a wait, whatever its timeout is: each
-    holds what the other would have to wait for.
+    When two processes do so at once, SQLite refuses one without a wait, whatever its timeout, since
+    each holds what the other waits for.
     """
     ends_at = time.monotonic() + timeout_s
     while True:
@@ -137,9 +137,9 @@ def _postgresql(url: URL, limits: Limits, options: dict[str, Any]) -> Engine:
         from xwe.storage import postgresql  # noqa: PLC0415 - imports the driver
     milliseconds = int(limits.timeout_s * 1000)
     arguments = {
-        # libpq takes whole seconds, and 1 for 2.
+        # libpq takes whole seconds, and treats 1 as 2.
         "connect_timeout": max(2, round(limits.timeout_s * postgresql.CONNECT_SHARE)),
-        # A peer that has vanished from the network is noticed as soon as a silent one.
+        # A peer that has vanished from the network is noticed as soon as one that is silent.
         "tcp_user_timeout": milliseconds,
         "options": f"-c timezone=UTC -c statement_timeout={milliseconds}"
         f" -c lock_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds}",

@@ -1,6 +1,6 @@
-"""The database's errors into ours, where they enter.
+"""Maps the database's errors to ours.
 
-What can only be a mistake in our own code stays as it is, for the log; it names no values.
+An error that can only be a mistake in our code stays as it is, for the log; it names no values.
 """
 
 import sqlite3
@@ -9,7 +9,7 @@ from sqlalchemy import exc
 
 from xwe.errors import ConflictError, DatabaseUnavailableError, InvalidRequestError, XweError
 
-# A locked or restarting database is back within moments.
+# A locked or restarting database is usually back this soon.
 RETRY_AFTER_S = 2.0
 
 # The results of SQLite that come from outside the statement: see https://sqlite.org/rescode.html
@@ -26,7 +26,7 @@ _OUTSIDE = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-_PRIMARY = 0xFF  # the rest of a result code only says more of the same
+_PRIMARY = 0xFF  # the upper bits only add detail
 
 # SQLSTATE classes and codes: see https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONNECTION, _RESOURCES, _OPERATOR, _SYSTEM, _ROLLBACK = "08", "53", "57", "58", "40"
@@ -36,12 +36,12 @@ _TOO_LONG, _OUT_OF_RANGE, _BAD_CHARACTER = "22001", "22003", "22021"
 
 
 def unavailable(message: str = "") -> DatabaseUnavailableError:
-    """The error for callers who should come back in a moment."""
+    """The error for callers that should try again soon."""
     return DatabaseUnavailableError(message, retry_after_s=RETRY_AFTER_S)
 
 
 def mapped(error: exc.SQLAlchemyError) -> XweError | None:
-    """Our error for the library's, None where the code that ran the statement is at fault."""
+    """Our error for the library's; None if the code that ran the statement is wrong."""
     if isinstance(error, exc.TimeoutError):
         return unavailable("All database connections are taken; try again shortly.")
     if not isinstance(error, exc.DBAPIError):
@@ -66,7 +66,7 @@ def _is_clash(error: BaseException | None) -> bool:
 
 
 def _is_unfit(error: BaseException | None) -> bool:
-    """Whether it is a value that is refused; without a state the driver has done it."""
+    """Whether a value was refused; without a state, the driver refused it."""
     refused = {None, _TOO_LONG, _OUT_OF_RANGE, _BAD_CHARACTER}
     return getattr(error, "sqlstate", None) in refused
 

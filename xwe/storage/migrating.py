@@ -4,8 +4,8 @@
 
     upgrade("sqlite:///instance/xwe.db")
 
-Several processes may do so at once: one does the work in one transaction, the others wait for it
-and find nothing left to do.
+Several processes may do this at once: one does the work in one transaction, the others wait and
+find nothing left to do.
 """
 
 import threading
@@ -21,18 +21,18 @@ from sqlalchemy import Connection, text
 
 from xwe.storage.database import Database
 
-# A step may rewrite a large table, and another process may be at it.
+# A step may rewrite a large table, possibly in another process.
 TIMEOUT_S = 600.0
 
-# Any number that nobody else uses: "xwe" and the year.
+# An arbitrary number that nobody else uses: "xwe" and the year.
 _LOCK = text("SELECT pg_advisory_xact_lock(7897452026)")
 
-# Alembic keeps what it works on in the module, one at a time.
+# Alembic keeps its context in a module, so only one can run at a time.
 _alembic = threading.Lock()
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the database to `revision`, making it first where there is none.
+    """Migrate the database up to `revision`, creating it first if needed.
 
     Raises:
         SettingsError: `url` is not an address of SQLite or PostgreSQL.
@@ -43,7 +43,7 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Take the database back to `revision`; "base" leaves no tables. What does not fit is lost.
+    """Migrate the database down to `revision`; "base" drops all tables.
 
     Raises:
         SettingsError: `url` is not an address of SQLite or PostgreSQL.
@@ -54,7 +54,7 @@ def downgrade(url: str, revision: str) -> None:
 
 
 def current(url: str) -> str | None:
-    """The revision that the database is at; None when it has no tables of ours.
+    """The database's revision; None if it has no tables of ours.
 
     Raises:
         SettingsError: `url` is not an address of SQLite or PostgreSQL.
@@ -77,7 +77,7 @@ def head() -> str:
 
 @contextmanager
 def _locked(url: str) -> Iterator[Connection]:
-    # On SQLite a unit that writes is alone by nature.
+    # On SQLite there is only one writer at a time anyway.
     database = Database(url, pool_size=1, timeout_s=TIMEOUT_S)
     try:
         with _alembic, database.write() as writing:
@@ -91,7 +91,7 @@ def _locked(url: str) -> Iterator[Connection]:
 def _config(connection: Connection | None = None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    # Else Alembic guesses it from the platform, with a warning.
+    # Otherwise Alembic guesses it from the platform, with a warning.
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config

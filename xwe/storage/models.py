@@ -1,6 +1,6 @@
-"""The tables. What must hold between rows is said here, as constraints, and not in the code.
+"""The tables. What must hold between rows is stated here, as constraints, not in code.
 
-Only what SQLite and PostgreSQL both have is used. A row goes with its owner (ON DELETE CASCADE).
+They use only what both SQLite and PostgreSQL have. A row goes with its owner (ON DELETE CASCADE).
 Characters and conversations are first marked as deleted, so that it can be undone, and purged
 later. The migrations make the same tables; a test compares the two.
 """
@@ -25,7 +25,7 @@ from sqlalchemy import (
 from xwe.storage.column_types import AnyText, BigId, Json, UtcDateTime
 
 metadata = MetaData(
-    # So that migrations can name what they change.
+    # So that migrations can name the constraints they change.
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -35,10 +35,10 @@ metadata = MetaData(
     }
 )
 
-# When a row was marked that is being deleted for good: too long ago for anybody to have it back.
+# The mark of a row that is being deleted permanently: too old to be restored.
 CONDEMNED = datetime(1970, 1, 1, tzinfo=UTC)
 
-# An id must not come back after its row is gone: an old cookie or link would mean another thing.
+# Ids are never reused: an old cookie or link would refer to something else.
 NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}
 
 
@@ -49,8 +49,8 @@ def _owner(target: str) -> ForeignKey:
 def _where(condition: str, *, on_sqlite: str | None = None) -> dict[str, Any]:
     """A partial index's condition.
 
-    SQLite takes the index only for a query that says the same in the same words, hence none of
-    them may be a bound value there.
+    SQLite uses the index only for a query with literally the same condition, so a query must not
+    bind its values.
     """
     return {"sqlite_where": text(on_sqlite or condition), "postgresql_where": text(condition)}
 
@@ -71,7 +71,7 @@ user = Table("user", metadata, _UserColumns, **NEVER_REUSED)
 class _SessionColumns(TypedColumns):
     id: Named[int] = Column(BigId, primary_key=True)
     user_id: Named[int] = Column(BigId, _owner("user.id"), index=True)
-    # Of the cookie's secret, which is nowhere but in the browser.
+    # Of the cookie's secret, which only the browser has.
     digest: Named[str] = Column(String(64), unique=True)
     session_version: Named[int]
     user_agent: Named[str] = Column(String(200))
@@ -110,7 +110,7 @@ class _CharacterColumns(TypedColumns):
 
 
 character = Table("character", metadata, _CharacterColumns, **NEVER_REUSED)
-# The name of a deleted character is free again.
+# A deleted character's name can be used again.
 Index(
     "uq_character_living_name",
     character.c.user_id,
@@ -124,11 +124,11 @@ class _ConversationColumns(TypedColumns):
     id: Named[int] = Column(BigId, primary_key=True)
     user_id: Named[int] = Column(BigId, _owner("user.id"))
     kind: Named[str] = Column(String(16))
-    # Whom a single conversation is with, so that there can be but one.
+    # The character of a single conversation; unique, so there is only one.
     character_id: Named[int | None] = Column(BigId, _owner("character.id"), unique=True)
     title: Named[str] = Column(String(200))
     next_seq: Named[int]
-    # Memory's watermark: what came up to here has been turned into facts.
+    # Memory's watermark: messages up to here have been turned into facts.
     summarised_seq: Named[int]
     created_at: Named[datetime] = Column(UtcDateTime)
     updated_at: Named[datetime] = Column(UtcDateTime)
@@ -162,7 +162,7 @@ class _GenerationColumns(TypedColumns):
     owner: Named[str] = Column(String(128))
     lease_until: Named[datetime] = Column(UtcDateTime)
     cancel_requested: Named[bool]
-    # Readers in other processes than the owner are there until then; prolonged as long as they are.
+    # Until when it counts as read in a process other than the owner's; renewed while it is.
     read_until: Named[datetime | None] = Column(UtcDateTime)
     created_at: Named[datetime] = Column(UtcDateTime)
     finished_at: Named[datetime | None] = Column(UtcDateTime)
@@ -186,7 +186,7 @@ class _MessageColumns(TypedColumns):
     seq: Named[int]
     place: Named[int]
     sender_type: Named[str] = Column(String(16))
-    # A user's id or a character's, which the message may outlive.
+    # The id of a user or a character, which the message may outlive.
     sender_id: Named[int | None] = Column(BigId)
     generation_id: Named[str | None] = Column(
         String(64), ForeignKey("generation.id", ondelete="SET NULL"), index=True
@@ -209,7 +209,7 @@ message = Table(
     UniqueConstraint("conversation_id", "client_id"),
     **NEVER_REUSED,
 )
-# Of the variants at one place one is shown; a page is read from this index.
+# One of the variants at a position is selected; pages are read from this index.
 Index(
     "uq_message_shown",
     message.c.conversation_id,
@@ -230,7 +230,7 @@ class _MemoryColumns(TypedColumns):
     content: Named[str] = Column(AnyText)
     importance: Named[int]
     pinned: Named[bool]
-    # Not CASCADE, which SQLite follows for so many steps only: `memories.remove` follows the chain.
+    # Not CASCADE, whose depth SQLite limits: `memories.remove` follows the chain itself.
     superseded_by: Named[int | None] = Column(BigId, ForeignKey("memory.id", ondelete="SET NULL"))
     created_at: Named[datetime] = Column(UtcDateTime)
 

@@ -1,7 +1,7 @@
-"""PostgreSQL's connections: no wait on one is without end, also when the server has frozen.
+"""PostgreSQL connections whose waits all end, even when the server has frozen.
 
-The server's own limits (`statement_timeout`, `lock_timeout`) are kept by the server, and the
-network's end at a peer whose kernel still answers. What is left is the wait for a reply itself.
+`statement_timeout` and `lock_timeout` are enforced by the server itself, and network timeouts do
+not help while its kernel answers. What remains is a limit on the wait for a reply.
 """
 
 import traceback
@@ -15,12 +15,12 @@ RV = TypeVar("RV")
 # Of the time that anything may take: for the sign of life that each use begins with, and for a
 # new connection where there was none. Together they are the whole.
 PING_SHARE, CONNECT_SHARE = 0.4, 0.6
-# The server is to notice first that a statement takes too long, for then the connection lives on.
+# Longer than the server's own limit: if the server ends the statement, the connection survives.
 GRACE_S = 1.0
 
 
 class BoundedConnection(Connection[Any]):
-    """A connection that is closed when a reply does not come in time."""
+    """A connection that closes when a reply takes too long."""
 
     timeout_s = 5.0
 
@@ -31,7 +31,7 @@ class BoundedConnection(Connection[Any]):
             OperationalError: it took too long; the connection is closed.
         """
         if timeout is None:
-            # Only the sign of life is asked for outside a transaction.
+            # Only the check of the connection runs outside a transaction.
             timeout = self.timeout_s * PING_SHARE if self.autocommit else self.timeout_s + GRACE_S
         try:
             return super().wait(gen, interval, timeout)
@@ -42,11 +42,11 @@ class BoundedConnection(Connection[Any]):
 
 
 def connect(timeout_s: float, **parameters: Any) -> BoundedConnection:
-    """A new connection, whose exchanges take `timeout_s` at most."""
+    """Open a connection whose exchanges take at most `timeout_s`."""
     try:
         connection = BoundedConnection.connect(**parameters)
     except OperationalError as error:
-        # Its frames hold the attempt's socket open until the next garbage collection.
+        # Its frames would keep the attempt's socket open until the next garbage collection.
         traceback.clear_frames(error.__traceback__)
         raise
     connection.timeout_s = timeout_s

@@ -1,7 +1,7 @@
 """What the repositories return: plain frozen values, with the columns' names.
 
-All times are aware and in UTC. Ids are whole numbers, but for a generation's, which names its
-stream in addresses and is therefore not to be guessed.
+All times are aware and in UTC. Ids are integers, except for a generation's, which
+stands in URLs and must not be guessable.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ JobState = Literal["queued", "running", "done", "dead", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody with an account. A session of an older `session_version` is over."""
+    """A user. Sessions of an older `session_version` are over."""
 
     id: int
     username: str
@@ -41,7 +41,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a program shows to act for a user. Its secret is not kept."""
+    """What a program shows to act for a user. Its secret is not stored."""
 
     id: int
     user_id: int
@@ -52,7 +52,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose session or token it is: `id` is that one's, `seen_at` when it was last used."""
+    """The user of a session or token; `id` is the session's or token's, `seen_at` its last use."""
 
     id: int
     user_id: int
@@ -81,7 +81,7 @@ class Character:
 
 @dataclass(frozen=True, slots=True)
 class CharacterSummary:
-    """One line of the list of characters; the preview is how its chat ended last."""
+    """A row in the list of characters; the preview is the last message of its chat."""
 
     id: int
     name: str
@@ -149,7 +149,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """An answer that is being made, or was. `owner` is the process that makes it."""
+    """An answer, running or ended. `owner` is the process that makes it."""
 
     id: str
     conversation_id: int
@@ -163,7 +163,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One remembered fact. A superseded one is kept, and no longer told to the model."""
+    """One remembered fact. A superseded one is kept, but no longer put into prompts."""
 
     id: int
     character_id: int
@@ -178,7 +178,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class NewMemory:
-    """A fact to be remembered, with the messages that it was taken from."""
+    """A fact to remember, with the messages that it was taken from."""
 
     content: str
     tier: MemoryTier = "short"
@@ -190,7 +190,7 @@ class NewMemory:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A piece of background work. `progress` is in percent; `error` says why it failed last."""
+    """A background job. `progress` is in percent; `error` says why it failed last."""
 
     id: int
     user_id: int | None

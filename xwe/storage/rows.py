@@ -1,4 +1,4 @@
-"""Between rows and records: the small parts that all repositories need."""
+"""From rows to records: helpers of the repositories."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -14,19 +14,19 @@ R = TypeVar("R")
 
 
 def now() -> datetime:
-    """This instant, as rows have it."""
+    """This instant, as rows store it."""
     return datetime.now(UTC)
 
 
 def columns(table: Table[Any], record: type) -> list[Column[Any]]:
-    """The columns of `table` that a `record` is made of, in its order."""
+    """The columns of `table` for a `record`, in its order."""
     return [table.c[field.name] for field in fields(record)]
 
 
 def fetch_one(
     unit: Reading, record: Callable[..., R], statement: Executable, **values: Any
 ) -> R | None:
-    """The record of the statement's row, if there is one."""
+    """The statement's row as a record; None if there is none."""
     row = unit.execute(statement, values).first()
     return None if row is None else record(*row)
 
@@ -34,14 +34,14 @@ def fetch_one(
 def fetch_all(
     unit: Reading, record: Callable[..., R], statement: Executable, **values: Any
 ) -> list[R]:
-    """The records of the statement's rows."""
+    """The statement's rows as records."""
     return [record(*row) for row in unit.execute(statement, values)]
 
 
 class InsertUnlessTaken:
-    """Inserts a row, or nothing where a unique constraint is in the way.
+    """Inserts a row unless a unique constraint forbids it.
 
-    A failed insert would end PostgreSQL's whole transaction; one that gives way does not.
+    A failed insert would abort PostgreSQL's whole transaction; this one does not fail.
     """
 
     def __init__(self, table: Table[Any], record: type | None = None) -> None:
@@ -52,5 +52,5 @@ class InsertUnlessTaken:
         }
 
     def __call__(self, unit: Writing, **values: Any) -> Sequence[Any] | None:
-        """The new row, None where there was one in the way."""
+        """The new row; None if there was one already."""
         return unit.execute(self._by_dialect[unit.dialect], values).first()

@@ -1,6 +1,6 @@
 """Units of work: what a repository's function is given.
 
-Two types, so that the type checker refuses a change inside a unit that was opened for reading.
+Two types, so that the type checker refuses a write in a unit that was opened for reading.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 class Reading:
-    """One consistent view of the database, for as long as the unit is open."""
+    """A consistent view of the database while the unit is open."""
 
     __slots__ = ("connection",)
 
@@ -32,7 +32,7 @@ class Reading:
 
 
 class Writing(Reading):
-    """One transaction: all of it is kept, or, when the block is left by an error, nothing."""
+    """One transaction: committed as a whole, or rolled back when an error leaves the block."""
 
     __slots__ = ("after_commits",)
 
@@ -41,7 +41,7 @@ class Writing(Reading):
         self.after_commits: list[Callable[[], None]] = []
 
     def after_commit(self, act: Callable[[], None]) -> None:
-        """Have `act` called when the transaction is kept, in order; not when it is undone.
+        """Call `act` after the commit, in order; not after a rollback.
 
         It runs outside the transaction, on the same thread, and may open units of its own.
         """

@@ -6,7 +6,7 @@ import queue
 import pytest
 
 from xwe.errors import DatabaseUnavailableError
-from xwe.services.periodic import Look, Periodic
+from xwe.services.periodic import Check, Periodic
 
 
 class Looked:
@@ -32,7 +32,7 @@ def looked():
 
 @pytest.fixture
 def periodic(looked):
-    periodic = Periodic([Look("the test", 0.001, looked.look)])
+    periodic = Periodic([Check("the test", 0.001, looked.look)])
     yield periodic
     periodic.close()
 
@@ -44,13 +44,13 @@ def test_one_that_fails_is_told_and_made_again(looked, periodic, caplog, error):
         periodic.start()
         assert [looked.times.get(timeout=60) for _ in range(3)] == ["looked"] * 3
     (record,) = caplog.records
-    assert record.getMessage().startswith("Looking after the test failed")
+    assert record.getMessage().startswith("The check of the test failed")
     # A mistake of ours needs its place; a database that is away does not.
     assert (record.exc_info is not None) == isinstance(error, RuntimeError)
 
 
 def test_the_first_comes_at_once_and_a_second_start_is_none(looked):
-    periodic = Periodic([Look("the test", 3600, looked.look)])
+    periodic = Periodic([Check("the test", 3600, looked.look)])
     periodic.start()
     periodic.start()
     looked.times.get(timeout=60)

@@ -19,7 +19,7 @@ from xwe.services.answers import DeltaStream, ReplyEncoder
 from xwe.services.chats.replay import data_turn
 from xwe.services.chats.turns import Turns
 from xwe.services.chats.values import ChatTimes, Ending, Opened
-from xwe.services.periodic import Look, Periodic
+from xwe.services.periodic import Check, Periodic
 from xwe.storage.database import Database
 from xwe.storage.database_threads import in_database
 from xwe.storage.repositories import generations, messages
@@ -80,8 +80,8 @@ class AnswerLeases:
         self.held: dict[str, Lease] = {}
         self._periodic = Periodic(
             [
-                Look("the running answers", times.snapshot_s, self.check),
-                Look("the answers of dead processes", times.reap_s, self._reap),
+                Check("the running answers", times.snapshot_s, self.check),
+                Check("the answers of dead processes", times.reap_s, self._reap),
             ]
         )
 

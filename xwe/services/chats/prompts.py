@@ -1,7 +1,7 @@
-"""The prompt of a turn: who the character is, what it remembers, and the newest of what was said.
+"""The prompt of a turn: the character, its memories, and the newest messages.
 
-Tokens are estimated, for there are as many ways to count them as models: a character outside of
-ASCII is taken for one token, four ASCII characters for another. Models need fewer.
+Tokens are estimated, since every model counts differently: one for each non-ASCII character, one
+for four ASCII characters. Models need fewer.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,9 +11,9 @@ from xwe.core.nlp.completion import Message as PromptMessage
 from xwe.services.chats.values import PromptLimits
 from xwe.storage.records import Character, Memory, Spoken
 
-# What every message costs besides its text.
+# The cost of a message besides its text.
 MESSAGE_TOKENS = 4
-# Where it came from is for the reader of the sheet; the character itself does not know of it.
+# The source is for readers of the sheet; the character does not know of it.
 NOT_SAID = frozenset({"来源", "source"})
 
 _TEXTS: Mapping[str, Mapping[str, str]] = {
@@ -38,7 +38,7 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens the text is, rather too many than too few."""
+    """An estimate of the text's tokens, rather too high than too low."""
     ascii_chars = sum(map(str.isascii, text)) if not text.isascii() else len(text)
     return len(text) - ascii_chars + -(-ascii_chars // 4)
 
@@ -52,10 +52,10 @@ def make_prompt(
     """The messages for the model, oldest first.
 
     Args:
-        character: who speaks.
-        remembered: by the character, oldest first.
-        said: before this answer, newest first.
-        limits: how much of each.
+        character: the speaker.
+        remembered: its memories, oldest first.
+        said: the messages before this answer, newest first.
+        limits: the budget of each part.
     """
     system = {"role": "system", "content": _system(character, remembered, limits)}
     return [system, *_history(said, limits.history_tokens)]
@@ -101,7 +101,7 @@ def _as_text(value: Any, texts: Mapping[str, str]) -> str:
 
 
 def _within(lines: Iterable[str], tokens: int) -> Iterator[str]:
-    """The first lines, as many as fit; one that is cut would say something else."""
+    """The first lines that fit, whole: a line that is cut could say something else."""
     for line in lines:
         tokens -= estimated_tokens(line) + 1
         if tokens < 0:
@@ -110,7 +110,7 @@ def _within(lines: Iterable[str], tokens: int) -> Iterator[str]:
 
 
 def _memories(remembered: Sequence[Memory], tokens: int) -> list[str]:
-    """The pinned ones, then the newest that fit; told in the order of their age."""
+    """The pinned memories and the newest that fit, oldest first."""
     by_rank = sorted(remembered, key=lambda memory: (memory.pinned, memory.id), reverse=True)
     chosen: set[int] = set()
     for memory in by_rank:
@@ -122,7 +122,7 @@ def _memories(remembered: Sequence[Memory], tokens: int) -> list[str]:
 
 
 def _history(said: Sequence[Spoken], tokens: int) -> list[PromptMessage]:
-    """The newest messages that fit; the very last one always, for it is what is asked."""
+    """The newest messages that fit; always the last one, which is the question."""
     newest_first: list[PromptMessage] = []
     for message in said:
         tokens -= estimated_tokens(message.content) + MESSAGE_TOKENS
@@ -130,7 +130,7 @@ def _history(said: Sequence[Spoken], tokens: int) -> list[PromptMessage]:
             break
         role = "user" if message.sender_type == "user" else "assistant"
         if newest_first and newest_first[-1]["role"] == role:
-            # Some providers refuse two of one side in a row, as failed answers leave them.
+            # Failed answers leave two messages of one side in a row, which some providers refuse.
             later = newest_first[-1]
             later["content"] = f"{message.content}\n\n{later['content']}"
         else:

@@ -1,4 +1,4 @@
-"""What is read of a chat: its messages, and the answer of a generation."""
+"""Reading a chat: its messages, and the answer of a generation."""
 
 from collections.abc import Sequence
 
@@ -18,9 +18,9 @@ class ChatReading:
         self._database = database
 
     def page(self, user_id: int, role: str, before_seq: int | None, limit: int) -> ShownPage:
-        """The newest messages, or those before a place.
+        """The newest messages, or those before a position.
 
-        A chat in which nothing was said yet shows the character's first message.
+        An empty chat shows the character's greeting.
 
         Raises:
             NotFoundError: the user has no such character.
@@ -34,7 +34,7 @@ class ChatReading:
             return ShownPage(_shown(reading, conversation.id, page.messages), page.has_more)
 
     def after(self, user_id: int, role: str, after_seq: int, limit: int) -> ShownPage:
-        """The messages after a place; `has_more` says whether newer ones are left.
+        """The messages after a position; `has_more` says whether there are newer ones.
 
         Raises:
             NotFoundError: the user has no such character.
@@ -49,7 +49,7 @@ class ChatReading:
             return ShownPage(shown, has_more=len(found) > limit)
 
     def select(self, user_id: int, role: str, message_id: int) -> ShownMessage:
-        """Show this one of an answer's variants.
+        """Select one of an answer's variants.
 
         Raises:
             NotFoundError: the user has no such character, or it has no such message.
@@ -63,7 +63,7 @@ class ChatReading:
             return _shown(writing, conversation.id, [chosen])[0]
 
     def answer(self, user_id: int, generation_id: str) -> Message:
-        """What the generation has written so far.
+        """The row that the generation writes to.
 
         Raises:
             NotFoundError: there is none, or it is not the user's.
@@ -77,7 +77,7 @@ class ChatReading:
         return written[0]
 
     def running_answer_to(self, user_id: int, role: str, content: str) -> Message | None:
-        """The answer that is being made now, if it is to exactly this.
+        """The running answer, if it answers exactly this text.
 
         Raises:
             NotFoundError: the user has no such character.
@@ -94,7 +94,7 @@ class ChatReading:
         return None
 
     def request_cancel(self, user_id: int, generation_id: str) -> None:
-        """Ask the process that makes it to end an answer; one that has ended stays as it is.
+        """Ask the process that makes an answer to stop it; no effect on one that has ended.
 
         Raises:
             NotFoundError: there is none, or it is not the user's.
@@ -125,7 +125,7 @@ def _shown(reading: Reading, conversation_id: int, found: Sequence[Message]) -> 
 
 
 def _greeting(character: Character) -> list[ShownMessage]:
-    """The first message before there is a row for it: reading must not change anything."""
+    """The greeting before it has a row, since reading must not change anything."""
     if not character.first_message:
         return []
     greeting = Message(

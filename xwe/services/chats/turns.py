@@ -45,7 +45,7 @@ _GENERATION_STATUS: dict[MessageStatus, GenerationStatus] = {
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """The transaction that opens a turn; `undo` is done when it fails."""
+    """The transaction that opens a turn; `undo` runs if it fails."""
 
     writing: Writing
     character: Character
@@ -57,12 +57,12 @@ class Turns:
     """Opens and ends turns in the database; blocks.
 
     Args:
-        database: where they are kept.
-        owner: this process, by a name that no other has.
+        database: stores the turns.
+        owner: a name for this process that no other has.
         times: how long a lease lasts, and a report that an answer is read.
         limits: how much goes into a prompt.
         reserve: a slot for an owner's answer of that id, in this process.
-        max_running_each: answers that are made for one user at once; None for as many as they like.
+        max_running_each: the most answers that run for one user at once; None for no limit.
     """
 
     def __init__(
@@ -88,15 +88,15 @@ class Turns:
     ) -> Opened | Repeated:
         """Store what the user says, and open the turn that answers it.
 
-        What came before under the same `client_id` is not stored again. When its answer came to
-        nothing, it is answered anew.
+        A message with a known `client_id` is not stored again; it is answered again if its answer
+        is empty.
 
         Raises:
             NotFoundError: the user has no such character.
             GenerationRunningError: the conversation is being answered already.
             IdempotencyClashError: the `client_id` came with something else.
-            LimitExceededError: as many answers are being made for the user as may.
-            SaturatedError: as many answers are being made here as may.
+            LimitExceededError: the user has too many running answers.
+            SaturatedError: this process has too many running answers.
             DrainingError: the process is about to end.
         """
         with self._opening(user_id, role) as opening:
@@ -108,9 +108,9 @@ class Turns:
     def regenerate(
         self, user_id: int, role: str, message_id: int, client_id: str | None
     ) -> Opened | Repeated:
-        """Open a turn that answers the same once more; the new answer is a variant.
+        """Open a turn that answers the same message again; the new answer is a variant.
 
-        What came before under the same `client_id` is as with `say`.
+        A known `client_id` is treated as in `say`.
 
         Raises: as `say`; NotFoundError: also when the character has said no such thing;
         InvalidRequestError: it is not an answer.
@@ -128,10 +128,10 @@ class Turns:
 
     @contextmanager
     def _opening(self, user_id: int, role: str) -> Iterator[_Opening]:
-        """The transaction; when it fails, the reserved slot is given back as well."""
+        """The transaction; if it fails, the reserved slot is given back too."""
         with ExitStack() as undo:
             with self._database.write() as writing:
-                # Whoever sends the same at the same time waits here, and then finds it stored.
+                # A second request with the same message waits here, and then finds it stored.
                 users.take_turn(writing, user_id)
                 character = found_character(writing, user_id, role)
                 conversation = conversations.for_character(writing, user_id, character.id)
@@ -139,7 +139,7 @@ class Turns:
             undo.pop_all()
 
     def _repeat(self, opening: _Opening, before: Message) -> Opened | Repeated:
-        """What came before under the same key; it is answered anew if that came to nothing."""
+        """The earlier request of the same key; answered again if its answer is empty."""
         if before.status != "failed" and (before.status != "partial" or before.content):
             return Repeated(opening.character.user_id, before)
         if before.client_id is not None:
@@ -261,7 +261,7 @@ class Turns:
             return generations.renew_leases(writing, generation_ids, now() + self._lease)
 
     def asked_elsewhere(self, generation_ids: Sequence[str]) -> tuple[set[str], set[str]]:
-        """Those that somebody has stopped in another process, and those that are read there."""
+        """The answers that were stopped in another process, and those that are read there."""
         with self._database.read() as reading:
             return generations.asked_elsewhere(reading, generation_ids, now())
 
@@ -272,7 +272,7 @@ class Turns:
 
 
 def _said_before(opening: _Opening, client_id: str | None, content: str) -> Message | None:
-    """The answer to what the client has said under this id."""
+    """The answer to the message that has this client id."""
     if client_id is None:
         return None
     reading, conversation_id = opening.writing, opening.conversation.id
@@ -281,7 +281,7 @@ def _said_before(opening: _Opening, client_id: str | None, content: str) -> Mess
         return None
     if asked.sender_type != "user" or asked.content != content:
         raise IdempotencyClashError
-    # Both were stored in one transaction, so that nothing can have come in between.
+    # Both were stored in one transaction, so the answer is the next message.
     after = messages.after_seq(reading, conversation_id, asked.place, limit=1)
     return after[0] if after else None
 
@@ -289,7 +289,7 @@ def _said_before(opening: _Opening, client_id: str | None, content: str) -> Mess
 def _made_anew_before(
     opening: _Opening, client_id: str | None, original: Message
 ) -> Message | None:
-    """The variant that the client has asked for under this id."""
+    """The variant that was requested with this client id."""
     if client_id is None:
         return None
     before = messages.by_client_id(opening.writing, opening.conversation.id, client_id)
@@ -299,7 +299,7 @@ def _made_anew_before(
 
 
 def _is_answer(reading: Reading, message: Message) -> bool:
-    """Whether the character has said it, and not as the first word of all."""
+    """Whether it is an answer of the character, not its greeting."""
     if message.sender_type != "character":
         return False
     before = messages.page(reading, message.conversation_id, before_seq=message.place, limit=1)

@@ -1,4 +1,4 @@
-"""Characters: what a user has made, with a profile that several writers may change at once."""
+"""Characters, with profiles that several writers may change at once."""
 
 from typing import Any
 
@@ -94,7 +94,7 @@ def create(
     """A new character.
 
     Raises:
-        NameTakenError: the user has one of that name.
+        NameTakenError: the user has a character of that name.
     """
     created_at = now()
     row = _insert(
@@ -117,12 +117,12 @@ def create(
 
 
 def listed(reading: Reading, user_id: int) -> list[Character]:
-    """The user's characters, the one changed last first."""
+    """The user's characters, most recently changed first."""
     return fetch_all(reading, Character, _newest_first, user_id=user_id)
 
 
 def summaries(reading: Reading, user_id: int) -> list[CharacterSummary]:
-    """One line for each of the user's characters, the one talked to last first."""
+    """A summary of each of the user's characters, most recently talked to first."""
     return fetch_all(reading, CharacterSummary, _summaries, user_id=user_id)
 
 
@@ -137,12 +137,12 @@ def by_id(reading: Reading, user_id: int, character_id: int) -> Character | None
 
 
 def held(writing: Writing, user_id: int, character_id: int) -> Character | None:
-    """As `by_id`, for who changes what it reads: until the transaction ends nobody else can."""
+    """As `by_id`, locked until the transaction ends: for reading what is then changed."""
     return fetch_one(writing, Character, _held, user_id=user_id, id=character_id)
 
 
 def count(reading: Reading, user_id: int) -> int:
-    """How many characters the user has."""
+    """The number of the user's characters."""
     found: int = reading.execute(_count, {"user_id": user_id}).scalar_one()
     return found
 
@@ -150,7 +150,7 @@ def count(reading: Reading, user_id: int) -> int:
 def save_profile(
     writing: Writing, character_id: int, profile: dict[str, Any], *, expected_version: int
 ) -> int:
-    """Replace the whole profile of the version that the caller has read; the new version.
+    """Replace the whole profile, if it has the expected version; returns the new version.
 
     Raises:
         NotFoundError: there is no such character.
@@ -163,7 +163,7 @@ def save_profile(
 
 
 def save_category(writing: Writing, character_id: int, category: str, value: Any) -> int:
-    """Set one category and leave the others as they are, whoever sets them; the new version.
+    """Set one category, leaving the others to other writers; returns the new version.
 
     Raises:
         NotFoundError: there is no such character.
@@ -193,7 +193,7 @@ def _saved(writing: Writing, character_id: int, version: int, profile: dict[str,
 
 
 def set_first_message(writing: Writing, character_id: int, first_message: str) -> None:
-    """Set what the character says first."""
+    """Set the character's greeting."""
     writing.execute(
         _set_text,
         {"row_id": character_id, "new_first_message": first_message, "changed_at": now()},
@@ -203,7 +203,7 @@ def set_first_message(writing: Writing, character_id: int, first_message: str) -
 def set_source(
     writing: Writing, character_id: int, source: dict[str, Any], source_text: str
 ) -> None:
-    """Note where the character came from, and the text that was found there."""
+    """Store the character's source, and the text that was found there."""
     writing.execute(
         _set_source,
         {
@@ -216,7 +216,7 @@ def set_source(
 
 
 def rename(writing: Writing, character_id: int, name: str) -> None:
-    """Give the character another name; its chats and memories go by its id, and stay.
+    """Rename the character; chats and memories refer to its id, and stay.
 
     Raises:
         NameTakenError: the user has another one of that name.
@@ -227,10 +227,10 @@ def rename(writing: Writing, character_id: int, name: str) -> None:
 
 
 def copy(writing: Writing, user_id: int, character_id: int, name: str) -> Character:
-    """A second character with the same profile and text; chats and memories are not copied.
+    """Duplicate the character with its profile and text, without chats and memories.
 
     Raises:
-        NameTakenError: the user has one of that name.
+        NameTakenError: the user has a character of that name.
         NotFoundError: there is no such character.
     """
     original = by_id(writing, user_id, character_id)
@@ -249,7 +249,7 @@ def copy(writing: Writing, user_id: int, character_id: int, name: str) -> Charac
 
 
 def remove(writing: Writing, user_id: int, character_id: int) -> None:
-    """Mark the character as deleted: it is gone from every list, and can be brought back.
+    """Mark the character as deleted: no list shows it, and it can be restored.
 
     Raises:
         NotFoundError: there is no such character.
@@ -259,10 +259,10 @@ def remove(writing: Writing, user_id: int, character_id: int) -> None:
 
 
 def restore(writing: Writing, user_id: int, character_id: int) -> None:
-    """Bring a deleted character back.
+    """Restore a deleted character.
 
     Raises:
-        NameTakenError: the user has made another one of that name since.
+        NameTakenError: the user has created another one of that name since.
         NotFoundError: no such character is marked as deleted.
     """
     values = {"row_id": character_id, "owner_id": user_id}
@@ -270,7 +270,7 @@ def restore(writing: Writing, user_id: int, character_id: int) -> None:
 
 
 def last_deleted(reading: Reading, user_id: int, name: str) -> Character | None:
-    """Of the user's characters that are marked as deleted, the last one of that name."""
+    """The user's most recently deleted character of that name."""
     return fetch_one(reading, Character, _last_deleted, user_id=user_id, name=name)
 
 

@@ -22,7 +22,7 @@ _next_position = select(func.coalesce(func.max(_p.position) + 1, 0)).where(
 
 
 def for_character(writing: Writing, user_id: int, character_id: int) -> Conversation:
-    """The user's conversation with the character, made at the first call."""
+    """The user's conversation with the character, created at the first call."""
     found = with_character(writing, user_id, character_id)
     if found is not None:
         return found
@@ -62,7 +62,7 @@ def _values(
 
 
 def add_participant(writing: Writing, conversation_id: int, character_id: int) -> None:
-    """Let a character in, at the end; one that is there already keeps its position."""
+    """Add a character, last; one that is there already keeps its position."""
     position = writing.execute(_next_position, {"conversation_id": conversation_id}).scalar_one()
     _insert_participant(
         writing,

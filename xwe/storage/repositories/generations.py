@@ -1,6 +1,6 @@
-"""Generations: answers in the making, each under a lease of the process that makes it.
+"""Generations: running answers, each under a lease of the process that makes it.
 
-One conversation has one that runs, in all processes together; the database says so.
+A conversation has one running generation, over all processes; the database enforces it.
 """
 
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ def begin(
     owner: str,
     lease_until: datetime,
 ) -> Generation:
-    """Take the conversation's place for an answer, under the id that its stream has.
+    """Take the conversation's one slot for a running answer, under the answer's id.
 
     Raises:
         GenerationRunningError: the conversation is being answered already.
@@ -108,18 +108,18 @@ def get(reading: Reading, user_id: int, generation_id: str) -> Generation | None
 
 
 def running_count(reading: Reading, user_id: int) -> int:
-    """How many answers are being made for the user, in all processes."""
+    """The number of the user's running answers, in all processes."""
     return int(reading.execute(_running_count, {"user_id": user_id}).scalar_one())
 
 
 def renew_leases(
     writing: Writing, generation_ids: Sequence[str], until: datetime
 ) -> dict[str, bool]:
-    """Prolong the leases of this process's answers.
+    """Renew the leases of this process's answers.
 
     Returns:
-        for each that still runs, whether it is to be cancelled. One that is missing was ended
-        by another process, which took this one for dead.
+        for each that still runs, whether it is to be cancelled. A missing one was ended by
+        another process, for which this one seemed dead.
     """
     if not generation_ids:
         return {}
@@ -130,7 +130,7 @@ def renew_leases(
 def asked_elsewhere(
     reading: Reading, generation_ids: Sequence[str], at: datetime
 ) -> tuple[set[str], set[str]]:
-    """Those of them that are to be cancelled, and those that other processes' readers read."""
+    """Those of them that are to be cancelled, and those that are read in other processes."""
     if not generation_ids:
         return set(), set()
     rows = reading.execute(_asked_elsewhere, {"ids": list(generation_ids), "at": at}).all()
@@ -138,32 +138,32 @@ def asked_elsewhere(
 
 
 def keep_read(writing: Writing, generation_id: str, until: datetime) -> None:
-    """Have the process that makes it know that it is read in another one."""
+    """Record that an answer is read in a process other than its owner's."""
     writing.execute(_keep_read, {"row_id": generation_id, "until": until})
 
 
 def request_cancel(writing: Writing, user_id: int, generation_id: str) -> bool:
-    """Have the process that makes it end it. False when it does not run, or is not the user's."""
+    """Ask the owner to stop it. False if it does not run, or is not the user's."""
     values = {"row_id": generation_id, "owner_id": user_id}
     return writing.execute(_request_cancel, values).rowcount == 1
 
 
 def finish(writing: Writing, generation_id: str, status: GenerationStatus) -> bool:
-    """End it. False when it had ended before, and then it stays as it is."""
+    """End it. False, and no change, if it has ended already."""
     values = {"row_id": generation_id, "new_status": status, "at": now()}
     return writing.execute(_finish, values).rowcount == 1
 
 
 def expired(reading: Reading, at: datetime) -> list[Generation]:
-    """Those whose process has let the lease run out."""
+    """Those whose lease has expired."""
     return fetch_all(reading, Generation, _expired, at=at)
 
 
 def expire(writing: Writing, at: datetime) -> list[Generation]:
-    """End those whose lease has run out; their messages are the caller's (`messages.abandon`)."""
+    """End those whose lease has expired; the caller ends their messages (`messages.abandon`)."""
     return fetch_all(writing, Generation, _expire, at=at)
 
 
 def purge(writing: Writing, finished_before: datetime) -> int:
-    """Forget a batch of those that ended before then; their messages stay. How many it were."""
+    """Delete a batch of those that ended before a time; messages stay. Returns the number."""
     return _purge(writing, before=finished_before)

@@ -1,4 +1,4 @@
-"""Memories: what a character remembers, and where it is from."""
+"""Memories: what a character remembers, with its sources."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ _supersede = (
     )
     .values(superseded_by=bindparam("new_id"))
 )
-# Nested, since SQLite's driver counts no rows of a statement that begins with WITH.
+# Nested, since SQLite's driver does not count the rows of a statement that begins with WITH.
 _named = (
     select(_m.id)
     .where(
@@ -45,7 +45,7 @@ def add(
     *,
     conversation_id: int | None = None,
 ) -> list[int]:
-    """Remember facts, with their sources, and supersede what they contradict; their ids."""
+    """Store facts with their sources, and supersede what they contradict; returns their ids."""
     return [_add_one(writing, character_id, fact, conversation_id) for fact in facts]
 
 
@@ -77,7 +77,7 @@ def _add_one(
 
 
 def listed(reading: Reading, character_id: int, tier: MemoryTier | None = None) -> list[Memory]:
-    """What the character remembers, oldest first, without what was superseded."""
+    """The character's memories that are not superseded, oldest first."""
     if tier is None:
         return fetch_all(reading, Memory, _all_tiers, character_id=character_id)
     return fetch_all(reading, Memory, _one_tier, character_id=character_id, tier=tier)
@@ -86,9 +86,9 @@ def listed(reading: Reading, character_id: int, tier: MemoryTier | None = None) 
 def replace(
     writing: Writing, character_id: int, tier: MemoryTier, contents: Sequence[str]
 ) -> list[Memory]:
-    """Make these the tier's memories, as somebody has edited them; all of the tier afterwards.
+    """Replace the tier's memories with an edited list; returns the tier afterwards.
 
-    A text that was there keeps its row, with its sources; what is not among them is deleted.
+    A text that is unchanged keeps its row and sources; the others are deleted.
     """
     wanted = list(dict.fromkeys(contents))
     there = listed(writing, character_id, tier)
@@ -105,9 +105,9 @@ def replace(
 
 
 def remove(writing: Writing, character_id: int, memory_ids: Sequence[int]) -> int:
-    """Delete memories for good, each with all that it has superseded; how many it were.
+    """Delete memories, each with everything that it supersedes; returns the number.
 
-    What was superseded is wrong by now, and would be told to the model again.
+    What was superseded is out of date, and would be put into prompts again.
     """
     values = {"ids": list(memory_ids), "of_character": character_id}
     return writing.execute(_delete, values).rowcount

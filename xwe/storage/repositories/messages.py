@@ -1,4 +1,4 @@
-"""Messages: what was said, in the order of writing, with variants of the same answer."""
+"""Messages in the order of writing, with variants of answers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,7 +35,7 @@ _newest_with_words = (
     .order_by(case((_m.id == bindparam("preferred"), 0), else_=1), _m.seq.desc())
     .limit(1)
 )
-# Wider than the column: what is asked for may lie far beyond it.
+# Wider than the column: a request may ask for a position far beyond it.
 _newest_before = _newest.where(_m.place < bindparam("before_seq", type_=BigInteger))
 _after = (
     _shown.where(_m.place > bindparam("after_seq", type_=BigInteger))
@@ -54,7 +54,7 @@ _deselect = (
     .values(selected=False)
 )
 _select = update(message).where(_m.id == bindparam("row_id")).values(selected=True)
-# Not `in_`: a statement that is run for many rows at once cannot have a list among its values.
+# Not `in_`: a statement that runs for many rows at once cannot bind a list.
 _is_unfinished = or_(_m.status == "pending", _m.status == "streaming")
 _set_text = (
     update(message)
@@ -105,7 +105,7 @@ def append(
 ) -> Message:
     """Add a message at the end of the conversation.
 
-    A variant takes the place of the message that it is a variant of, and is shown from now on.
+    A variant takes the position of the message that it replaces, and is selected.
 
     Raises:
         NotFoundError: there is no such conversation, or no such message in it.
@@ -116,7 +116,7 @@ def append(
     seq = writing.execute(_next_seq, values).scalar_one_or_none()
     if seq is None:
         raise NotFoundError
-    # The row above is locked by now, so that nobody else can add the same one in between.
+    # The row above is locked, so nobody else can add the same message meanwhile.
     if client_id is not None and by_client_id(writing, conversation_id, client_id) is not None:
         raise ConflictError("This message is there already.")
     place, root_id = seq, None
@@ -142,7 +142,7 @@ def append(
 
 
 def _take_place(writing: Writing, conversation_id: int, variant_of: int) -> tuple[int, int]:
-    """Hide what is shown in a message's place; the place, and the id that its variants refer to."""
+    """Deselect what is shown at a message's position; that position, and the first variant's id."""
     original = get(writing, conversation_id, variant_of)
     if original is None:
         raise NotFoundError
@@ -153,7 +153,7 @@ def _take_place(writing: Writing, conversation_id: int, variant_of: int) -> tupl
 def page(
     reading: Reading, conversation_id: int, *, before_seq: int | None = None, limit: int = 50
 ) -> Page:
-    """The newest messages that are shown, ascending; `before_seq` asks for those before a place."""
+    """The newest selected messages, ascending; with `before_seq`, those before a position."""
     values: dict[str, Any] = {"conversation_id": conversation_id, "count": limit + 1}
     if before_seq is None:
         found = fetch_all(reading, Message, _newest, **values)
@@ -165,7 +165,7 @@ def page(
 def spoken_before(
     reading: Reading, conversation_id: int, before_seq: int, *, limit: int = 100
 ) -> list[Spoken]:
-    """What was said before a place, the newest first: no failed answers, and none that comes."""
+    """What was said before a position, newest first, without failed and running answers."""
     return fetch_all(
         reading,
         Spoken,
@@ -179,7 +179,7 @@ def spoken_before(
 def after_seq(
     reading: Reading, conversation_id: int, seq: int, *, limit: int = 1000
 ) -> list[Message]:
-    """The messages shown after the place `seq`, ascending: what memory has not read yet."""
+    """The selected messages after the position `seq`, ascending."""
     return fetch_all(
         reading, Message, _after, conversation_id=conversation_id, after_seq=seq, count=limit
     )
@@ -191,19 +191,19 @@ def get(reading: Reading, conversation_id: int, message_id: int) -> Message | No
 
 
 def by_client_id(reading: Reading, conversation_id: int, client_id: str) -> Message | None:
-    """The conversation's message that the client gave that id."""
+    """The conversation's message with that client id."""
     return fetch_one(
         reading, Message, _by_client_id, conversation_id=conversation_id, client_id=client_id
     )
 
 
 def by_generation(reading: Reading, generation_id: str) -> list[Message]:
-    """What a generation has written, in order."""
+    """A generation's messages, in order."""
     return fetch_all(reading, Message, _by_generation, generation_id=generation_id)
 
 
 def set_texts(writing: Writing, texts: Mapping[int, str]) -> None:
-    """Snapshots of answers that are still coming, by message id, in one go.
+    """Store the texts so far of running answers, by message id.
 
     A message that has ended meanwhile keeps its text.
     """
@@ -222,7 +222,7 @@ def finish(
     error_code: str | None = None,
     usage: dict[str, Any] | None = None,
 ) -> bool:
-    """End an answer. False when it had ended before, and then it stays as it is."""
+    """End an answer. False, and no change, if it has ended already."""
     values = {
         "row_id": message_id,
         "new_status": status,
@@ -234,18 +234,18 @@ def finish(
 
 
 def abandon(writing: Writing, generation_ids: Sequence[str], *, error_code: str) -> int:
-    """End the unfinished messages of generations whose process has died; what came stays."""
+    """End the running messages of generations whose process has died; their text stays."""
     rows = [{"of_generation": key, "new_error_code": error_code} for key in generation_ids]
     return writing.execute(_abandon, rows).rowcount if rows else 0
 
 
 def forget_client_id(writing: Writing, message_id: int) -> None:
-    """Let another message have the id that the client gave this one."""
+    """Free the client id of this message for another one."""
     writing.execute(_forget_client_id, {"row_id": message_id})
 
 
 def variants(reading: Reading, conversation_id: int, message_id: int) -> list[Message]:
-    """All messages at the place of this one, oldest first; only itself where it has no variants."""
+    """All messages at the position of this one, oldest first; itself only if it has no variants."""
     found = get(reading, conversation_id, message_id)
     if found is None:
         return []
@@ -255,7 +255,7 @@ def variants(reading: Reading, conversation_id: int, message_id: int) -> list[Me
 def variants_between(
     reading: Reading, conversation_id: int, first: int, last: int
 ) -> dict[int, list[int]]:
-    """The messages at each place from `first` to `last` that has several, oldest first."""
+    """The ids at each position from `first` to `last` that has several, oldest first."""
     values = {"conversation_id": conversation_id, "first": first, "last": last}
     found: dict[int, list[int]] = {}
     for place, root_id, message_id in reading.execute(_variants_between, values):
@@ -264,7 +264,7 @@ def variants_between(
 
 
 def select_variant(writing: Writing, conversation_id: int, message_id: int) -> Message:
-    """Show this one of the variants at its place.
+    """Select this variant at its position.
 
     Raises:
         NotFoundError: there is no such message.
@@ -279,14 +279,14 @@ def select_variant(writing: Writing, conversation_id: int, message_id: int) -> M
 
 
 def fall_back(writing: Writing, ended: Message, preferred_id: int | None = None) -> None:
-    """Where an answer came to nothing, show one again that has words, if there is one.
+    """If an answer ended without text, select a variant that has some.
 
-    What somebody has chosen to be shown meanwhile stays.
+    A variant that somebody has selected meanwhile stays selected.
 
     Args:
-        writing: the transaction in which it has ended.
+        writing: the transaction in which the answer ended.
         ended: the answer.
-        preferred_id: the one that was shown before; without it, the newest is.
+        preferred_id: the variant that was selected before; the newest unless given.
     """
     now_there = get(writing, ended.conversation_id, ended.id)
     if now_there is None or now_there.content or not now_there.selected:

@@ -1,7 +1,7 @@
-"""Deleting for good what belongs to somebody, a batch at a time.
+"""Permanent deletion, a batch at a time.
 
 More may belong to a character than one statement can delete in time. So it is condemned first:
-from then on nobody can have it back, and nobody sees how its parts go one after another.
+from then on it cannot be restored, and nobody sees it disappear part by part.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def _said_in(conversations: Select[int]) -> tuple[DeleteSome, ...]:
     )
 
 
-# What there may be very much of; the rest goes with its owner.
+# Rows that may be very many; the rest is deleted by CASCADE.
 _parts_of_user = (
     *_said_in(select(conversation.c.id).where(conversation.c.user_id == _of_user)),
     DeleteSome(
@@ -50,12 +50,12 @@ _parts_of_user = (
 
 
 def delete_some_of_user(writing: Writing, user_id: int) -> int:
-    """Delete a batch of what belongs to the user; how many it were, 0 when nothing is left."""
+    """Delete a batch of what belongs to the user; returns the number, 0 when nothing is left."""
     return _some(writing, _parts_of_user, user_id=user_id)
 
 
 class Marked:
-    """The rows of a table that are marked as deleted, and what belongs to them."""
+    """A table's rows that are marked as deleted, and what belongs to them."""
 
     def __init__(self, table: Table[Any], *parts: DeleteSome) -> None:
         is_old = table.c.deleted_at < bindparam("before")
@@ -68,20 +68,20 @@ class Marked:
         self._delete = delete(table).where(is_named, table.c.deleted_at == CONDEMNED)
 
     def old(self, reading: Reading, before: datetime) -> list[int]:
-        """The ids of those that were marked before then, and of the condemned."""
+        """The ids of rows marked before a time, and of condemned ones."""
         return list(reading.execute(self._old, {"before": before}).scalars())
 
     def condemn(self, writing: Writing, ids: Sequence[int], before: datetime) -> list[int]:
-        """Let nobody have back those of them that are marked still; their ids."""
+        """Condemn those still marked, so that they cannot be restored; returns their ids."""
         values = {"ids": list(ids), "before": before}
         return list(writing.execute(self._condemn, values).scalars())
 
     def delete_some(self, writing: Writing, ids: Sequence[int]) -> int:
-        """Delete a batch of what belongs to them; how many it were, 0 when nothing is left."""
+        """Delete a batch of what belongs to them; returns the number, 0 when nothing is left."""
         return _some(writing, self._parts, ids=list(ids))
 
     def delete(self, writing: Writing, ids: Sequence[int]) -> int:
-        """Delete the condemned ones of them; how many it were."""
+        """Delete the condemned ones; returns the number."""
         return writing.execute(self._delete, {"ids": list(ids)}).rowcount
 
 

@@ -1,4 +1,4 @@
-"""Sessions: the browsers in which users are signed in, known by the digest of a secret."""
+"""Sessions: the browsers in which users are signed in, found by the digest of a secret."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from xwe.storage.rows import columns, fetch_all, fetch_one, now
 from xwe.storage.units import Reading, Writing
 
 _insert = insert(session)
-# An older version is from before a change of the password: it is over, whoever still shows it.
+# Sessions of an older version are from before a change of the password, and are over.
 _holder = (
     select(session.c.id, session.c.user_id, user.c.username, user.c.is_admin, session.c.last_seen)
     .join(user, user.c.id == session.c.user_id)
@@ -43,7 +43,7 @@ _purge = DeleteSome(session, session.c.last_seen <= bindparam("seen_before"))
 
 
 def create(writing: Writing, of: User, *, digest: str, user_agent: str) -> None:
-    """A new session, of the version that `of` was read with."""
+    """Create a session with the session version of `of`."""
     at = now()
     writing.execute(
         _insert,
@@ -59,17 +59,17 @@ def create(writing: Writing, of: User, *, digest: str, user_agent: str) -> None:
 
 
 def holder(reading: Reading, digest: str, *, seen_after: datetime) -> Holder | None:
-    """Whose session it is; None for one that is over, or was not used since then."""
+    """The user of a session; None if it is over, or was not used since that time."""
     return fetch_one(reading, Holder, _holder, digest=digest, seen_after=seen_after)
 
 
 def listed(reading: Reading, user_id: int, *, seen_after: datetime) -> list[Session]:
-    """The user's sessions, the one used last first."""
+    """The user's sessions, most recently used first."""
     return fetch_all(reading, Session, _of_user, user_id=user_id, seen_after=seen_after)
 
 
 def touch(writing: Writing, session_id: int) -> None:
-    """Note that it is in use."""
+    """Record its use."""
     writing.execute(_touch, {"of": session_id, "seen_at": now()})
 
 
@@ -84,10 +84,10 @@ def remove(writing: Writing, user_id: int, session_id: int) -> None:
 
 
 def remove_shown(writing: Writing, digest: str) -> None:
-    """End the session of whoever shows its secret; nothing where there is none."""
+    """End the session of that digest; no error if there is none."""
     writing.execute(_delete_shown, {"digest": digest})
 
 
 def purge(writing: Writing, seen_before: datetime) -> int:
-    """Forget a batch of the sessions that were not used since then; how many it were."""
+    """Delete a batch of sessions that were not used since a time; returns the number."""
     return _purge(writing, seen_before=seen_before)

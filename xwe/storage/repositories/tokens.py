@@ -1,4 +1,4 @@
-"""Tokens: what programs show to act for a user, known by the digest of a secret."""
+"""Tokens: what programs show to act for a user, found by the digest of a secret."""
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
@@ -29,7 +29,7 @@ _delete_all = delete(token).where(token.c.user_id == bindparam("user_id"))
 
 
 def create(writing: Writing, user_id: int, *, name: str, digest: str) -> Token:
-    """A new token of the user's."""
+    """Create a token for the user."""
     values = {
         "user_id": user_id,
         "name": name,
@@ -41,7 +41,7 @@ def create(writing: Writing, user_id: int, *, name: str, digest: str) -> Token:
 
 
 def holder(reading: Reading, digest: str) -> Holder | None:
-    """Whose token it is."""
+    """The user of a token; None if there is no such token."""
     return fetch_one(reading, Holder, _holder, digest=digest)
 
 
@@ -51,7 +51,7 @@ def listed(reading: Reading, user_id: int) -> list[Token]:
 
 
 def touch(writing: Writing, token_id: int) -> None:
-    """Note that it is in use."""
+    """Record its use."""
     writing.execute(_touch, {"of": token_id, "used_at": now()})
 
 

@@ -25,16 +25,16 @@ _settings = select(user.c.settings).where(user.c.id == bindparam("id"))
 _set_settings = (
     update(user).where(user.c.id == bindparam("user_id")).values(settings=bindparam("new_settings"))
 )
-# Not FOR UPDATE: that would hold up every insert of a row that names the user.
+# Not FOR UPDATE, which would block every insert of a row that refers to the user.
 _turn = select(user.c.id).where(user.c.id == bindparam("id")).with_for_update(key_share=True)
 _delete = delete(user).where(user.c.id == bindparam("id"))
 
 
 def create(writing: Writing, *, username: str, password_hash: str, is_admin: bool = False) -> User:
-    """A new account.
+    """Create an account.
 
     Raises:
-        UsernameTakenError: somebody has that name.
+        UsernameTakenError: the name is taken.
     """
     row = _insert(
         writing,
@@ -86,13 +86,13 @@ def bump_session_version(writing: Writing, user_id: int) -> None:
 
 
 def settings(reading: Reading, user_id: int) -> dict[str, Any]:
-    """What the user has set; empty for nobody."""
+    """The user's settings; empty if there is no such user."""
     found: dict[str, Any] | None = reading.execute(_settings, {"id": user_id}).scalar()
     return found or {}
 
 
 def set_settings(writing: Writing, user_id: int, values: dict[str, Any]) -> None:
-    """Replace all that the user has set.
+    """Replace the user's settings.
 
     Raises:
         NotFoundError: there is no such account.
@@ -103,17 +103,17 @@ def set_settings(writing: Writing, user_id: int, values: dict[str, Any]) -> None
 
 
 def take_turn(writing: Writing, user_id: int) -> None:
-    """Until the transaction ends, let no other one of this user's past its own `take_turn`.
+    """Lock the user until the transaction ends; other calls for the same user wait here.
 
-    Whoever counts what a user has and adds to it calls this first: on PostgreSQL two that count at
-    once would both find room. SQLite's writers take turns anyway.
+    Call it before counting what a user has and adding to it: on PostgreSQL two transactions that
+    count at once would both find room. SQLite's writers take turns anyway.
     """
     if writing.dialect == "postgresql":
         writing.execute(_turn, {"id": user_id})
 
 
 def remove(writing: Writing, user_id: int) -> None:
-    """Delete the account and all that belongs to it, for good.
+    """Permanently delete the account and all that belongs to it.
 
     Raises:
         NotFoundError: there is no such account.

@@ -1,4 +1,4 @@
-"""When sessions and tokens were used last: worth knowing, and not worth waiting for."""
+"""When sessions and tokens were last used: worth recording, not worth waiting for."""
 
 import time
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from xwe.storage.units import Writing
 # A row is written again after this long, not at each request.
 NOTED_EVERY = timedelta(minutes=5)
 
-# Others write for a millisecond or two; who waits longer than this waits for a lock.
+# Other writers take a millisecond or two; a longer wait is a wait for a lock.
 PATIENCE_S = 0.05
-# Then nobody else need wait for it either, for a while.
+# After such a wait nothing is recorded for a while, so that no other request waits for it.
 PAUSE_S = 60.0
 
 
-class NotedUses:
-    """Notes uses, once in a while. Thread-safe.
+class LastUsed:
+    """Records uses, at most every few minutes. Thread-safe.
 
     Args:
         database: where the rows are.
@@ -32,9 +32,9 @@ class NotedUses:
         self._not_before = -PAUSE_S
 
     def note(self, found: Holder, touch: Callable[[Writing, int], None]) -> None:
-        """Have `touch` note that it is in use, if that was long ago.
+        """Have `touch` record the use, if the last record is old.
 
-        Who only reads is served while nothing can be written; it is noted another time.
+        A failure is ignored: requests that only read are served while nothing can be written.
         """
         if not _is_long_ago(found.seen_at) or self._clock() < self._not_before:
             return
