@@ -345,7 +345,7 @@ class StructuredReplyError(ProviderBadReplyError):
 
 
 class StreamInterruptedError(ProviderError):
-    """The model's stream ended before its end; what came until then stands.
+    """The model's stream broke off; the text so far stands.
 
     `reason` is one of "idle", "reset", "truncated", "too_large", "total" and "error" (the provider
     said so in mid-stream).

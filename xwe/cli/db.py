@@ -58,7 +58,7 @@ def tidy_command() -> None:
     except DatabaseUnavailableError as error:
         _give_up(error)
     for kind, count in asdict(tidied).items():
-        click.echo(f"{kind}: " + ("failed" if count is None else f"{count} deleted for good"))
+        click.echo(f"{kind}: " + ("failed" if count is None else f"{count} permanently deleted"))
     if None in asdict(tidied).values():
         sys.exit(_EXIT_UNAVAILABLE)
 

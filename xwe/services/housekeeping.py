@@ -45,7 +45,7 @@ class Housekeeping:
     Args:
         database: the database.
         keep_deleted: how long a deleted character can be restored, and ended jobs are listed.
-            Jobs that failed for good stay until they are retried.
+            Parked jobs stay until they are retried.
     """
 
     def __init__(self, database: Database, keep_deleted: timedelta) -> None:
@@ -88,7 +88,7 @@ class Housekeeping:
         tidied = await in_database(self.tidy)
         gone = {kind: count for kind, count in asdict(tidied).items() if count}
         if gone:
-            log.info("Deleted for good: %s", gone)
+            log.info("Permanently deleted: %s", gone)
 
 
 def _counted(kind: str, step: Callable[[], int]) -> int | None:

@@ -180,7 +180,7 @@ class Limits:
         """
         if unfinished >= self.of_user.jobs:
             raise LimitExceededError(
-                f"{unfinished} pieces of work are under way for you, which is as many as may.",
+                f"You have {unfinished} unfinished tasks, which is the limit.",
                 retry_after_s=JOB_RETRY_AFTER_S,
             )
 
@@ -195,5 +195,5 @@ class Limits:
         """
         if there >= self.of_user.characters:
             raise CharacterLimitError(
-                f"You have {there} characters, which is as many as may: delete one first."
+                f"You have {there} characters, which is the limit: delete one first."
             )

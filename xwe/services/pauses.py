@@ -28,7 +28,7 @@ class Pauses:
         return not self._is_over
 
     def end(self, coroutines: Iterable[Future[None]]) -> None:
-        """End all pauses for good, and wait for the coroutines. Idempotent."""
+        """End all pauses permanently, and wait for the coroutines. Idempotent."""
         self._is_over = True
         if self._over is not None:
             with contextlib.suppress(RuntimeError):  # the loop has been closed

@@ -44,8 +44,8 @@ def task_view(job: Job) -> dict[str, Any]:
         "progress": job.progress,
         "message": job.message,
         "categories": {
-            name: noted.get("state") if isinstance(noted, dict) else noted
-            for name, noted in job.detail.items()
+            name: stored.get("state") if isinstance(stored, dict) else stored
+            for name, stored in job.detail.items()
         },
         "detail": job.detail,
         "attempts": job.attempts,

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, QueuePool, exc, text
 from sqlalchemy.engine import RootTransaction
 
 from xwe.errors import ClosedError, LoopDeadlockError
-from xwe.storage.engines import BEGIN, Limits, make_engine, parse_url
+from xwe.storage.engines import BEGIN, DatabaseLimits, make_engine, parse_url
 from xwe.storage.mapping import mapped, unavailable
 from xwe.storage.units import Reading, Writing
 
@@ -131,13 +131,13 @@ class Database:
     """
 
     def __init__(self, url: str, *, pool_size: int = 20, timeout_s: float = 5.0) -> None:
-        """See `Limits` for the bounds.
+        """See `DatabaseLimits` for the bounds.
 
         Raises:
             SettingsError: `url` is not an address of SQLite or PostgreSQL.
         """
         self._url = parse_url(url)
-        self._limits = Limits(pool_size, timeout_s)
+        self._limits = DatabaseLimits(pool_size, timeout_s)
         self._opened: _Opened | None = None
         self._closed_by: int | None = None
 

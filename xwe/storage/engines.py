@@ -33,7 +33,7 @@ _TRY_AGAIN_AFTER_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DatabaseLimits:
     """How much of the database one process uses.
 
     Attributes:
@@ -66,7 +66,7 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
-def make_engine(url: URL, limits: Limits) -> Engine:
+def make_engine(url: URL, limits: DatabaseLimits) -> Engine:
     """An engine without connections yet."""
     options: dict[str, Any] = {
         "poolclass": QueuePool,
@@ -85,7 +85,7 @@ def make_engine(url: URL, limits: Limits) -> Engine:
     return _postgresql(url, limits, options)
 
 
-def _sqlite(url: URL, limits: Limits, options: dict[str, Any]) -> Engine:
+def _sqlite(url: URL, limits: DatabaseLimits, options: dict[str, Any]) -> Engine:
     assert url.database is not None  # noqa: S101 - parse_url has seen to it
     path = Path(url.database)
     # Transactions are opened by us (below), not by the module's guess at each statement. A
@@ -132,7 +132,7 @@ def _use_wal(connection: SqliteConnection, timeout_s: float) -> None:
             return
 
 
-def _postgresql(url: URL, limits: Limits, options: dict[str, Any]) -> Engine:
+def _postgresql(url: URL, limits: DatabaseLimits, options: dict[str, Any]) -> Engine:
     with importing("postgres"):
         from xwe.storage import postgresql  # noqa: PLC0415 - imports the driver
     milliseconds = int(limits.timeout_s * 1000)

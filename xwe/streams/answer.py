@@ -256,7 +256,7 @@ class Answer:
             await before_end(outcome)
         except Exception as error:  # noqa: BLE001 - as above
             failed = self._failed(error)
-            # What ended the answer before is the better news for its readers.
+            # What ended the answer in the first place matters more to its readers.
             return failed if outcome.kind == "complete" else outcome
         return outcome
 
@@ -268,7 +268,7 @@ class Answer:
         return Outcome("failed", error.with_traceback(None))
 
     def _emit(self, events: Sequence[bytes]) -> None:
-        # The one place where events leave the answer, for whoever reads them in which process.
+        # The one place where events leave the answer for its readers, in this process or another.
         self._events.extend(events)
 
     def _release(self) -> None:

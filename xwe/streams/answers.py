@@ -147,7 +147,7 @@ class Answers:
         """The answer of this id, if it is the owner's.
 
         Raises:
-            UnknownStreamError: there is none, or none of theirs: indistinguishable.
+            UnknownStreamError: there is none, or it is not theirs; the error is the same.
         """
         with self._guard:
             answer = self._running.get(answer_id) or self._ended.get(answer_id)
@@ -183,7 +183,7 @@ class Answers:
 def too_many_running(running: int) -> LimitExceededError:
     """The refusal of another answer for somebody who has `running` of them."""
     return LimitExceededError(
-        f"{running} answers are being made for you, which is as many as may: wait for one "
-        "to end, or stop one.",
+        f"You have {running} running answers, which is the limit: wait for one to end, or stop "
+        "one.",
         retry_after_s=OWN_RETRY_AFTER_S,
     )

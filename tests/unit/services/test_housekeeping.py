@@ -138,7 +138,7 @@ def test_an_operator_is_told_what_could_not_be_deleted(url, stubborn, monkeypatc
     monkeypatch.setattr(housekeeping, "now", lambda: at)
     said = CliRunner().invoke(xwe_command, ["db", "tidy"])
     assert said.exit_code == 1
-    assert "jobs: failed\nsessions: 2 deleted for good\n" in said.stdout
+    assert "jobs: failed\nsessions: 2 permanently deleted\n" in said.stdout
 
 
 def test_a_process_that_ends_leaves_the_rest_to_the_next(database, stubborn, tidy):
@@ -156,12 +156,13 @@ def test_an_operator_can_have_it_done_at_once(url, database, ada, monkeypatch):
         characters.remove(writing, ada.id, gone.id)
     said = CliRunner().invoke(xwe_command, ["db", "tidy"])
     assert said.exit_code == 0
-    assert "characters: 0 deleted for good\n" in said.stdout
+    assert "characters: 0 permanently deleted\n" in said.stdout
     with_clock = datetime.now(UTC) + timedelta(days=2)
     monkeypatch.setattr(housekeeping, "now", lambda: with_clock)
     monkeypatch.setattr(os, "environ", os.environ | {"XWE_KEEP_DELETED_DAYS": "1"})
     assert (
-        "characters: 1 deleted for good\n" in CliRunner().invoke(xwe_command, ["db", "tidy"]).stdout
+        "characters: 1 permanently deleted\n"
+        in CliRunner().invoke(xwe_command, ["db", "tidy"]).stdout
     )
 
 

@@ -21,11 +21,11 @@ from xwe.services.chats.reading import ChatReading
 from xwe.services.chats.replay import Followers, has_ended, replayed, stored_error
 from xwe.services.chats.turns import Turns
 from xwe.services.chats.values import (
+    ChatReply,
     ChatTimes,
     Opened,
     PromptLimits,
     Repeated,
-    Reply,
     ShownMessage,
     ShownPage,
 )
@@ -141,7 +141,9 @@ class Chats:
         """
         return self._streamed(self._turns.regenerate(user_id, role, message_id, client_id))
 
-    def reply(self, user_id: int, role: str, content: str, client_id: str | None = None) -> Reply:
+    def reply(
+        self, user_id: int, role: str, content: str, client_id: str | None = None
+    ) -> ChatReply:
         """Say something to the character, and wait for its whole answer.
 
         Raises: as `say`; ProviderError: the model gave none; DeadlineExceededError: nor in time.
@@ -238,7 +240,7 @@ class Chats:
             return replayed(row, str(user_id))
         return self._followers.follow(user_id, row)
 
-    def _shared(self, user_id: int, row: Message) -> Reply:
+    def _shared(self, user_id: int, row: Message) -> ChatReply:
         """The reply to a request that came before, which may still be on its way."""
         lease = self._leases.held.get(row.generation_id or "")
         if lease is not None:
@@ -252,9 +254,9 @@ class Chats:
             row = self._reading.answer(user_id, row.generation_id)
         if row.status == "failed" or (row.status == "partial" and row.error_code):
             raise stored_error(row)
-        return Reply(row.content, row.id, row.generation_id, row.status)
+        return ChatReply(row.content, row.id, row.generation_id, row.status)
 
-    def _wait_for(self, lease: Lease) -> Reply:
+    def _wait_for(self, lease: Lease) -> ChatReply:
         if not lease.answer.wait(self._times.answer_s):
             raise DeadlineExceededError
         outcome, ending = lease.answer.outcome, lease.ending
@@ -263,7 +265,7 @@ class Chats:
         error = outcome.error or ending.error
         if error is not None:
             raise error
-        return Reply(
+        return ChatReply(
             ending.text,
             lease.opened.row.id,
             lease.answer.answer_id,

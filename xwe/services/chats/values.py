@@ -90,7 +90,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ChatReply:
     """A whole answer."""
 
     text: str

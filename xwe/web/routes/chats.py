@@ -1,4 +1,4 @@
-"""The chat with one character: read it, say something, have an answer made anew."""
+"""The chat with one character: read it, send a message, regenerate an answer."""
 
 from flask import Blueprint, Response, request
 

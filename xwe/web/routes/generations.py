@@ -64,7 +64,7 @@ def join(services: Services, owner: str, answer_id: str, after: int) -> AnswerRe
     """Join an answer of the owner's, wherever it is made and whether or not it still runs.
 
     Raises:
-        UnknownStreamError: there is none, or none of theirs: indistinguishable.
+        UnknownStreamError: there is none, or it is not theirs; the error is the same.
         StreamGapError: the events after `after` are gone, or never existed.
     """
     if owner == NOBODY:
@@ -79,7 +79,7 @@ def end(services: Services, owner: str, answer_id: str) -> None:
     """Stop an answer of the owner's, wherever it is made; what has come stands.
 
     Raises:
-        UnknownStreamError: there is none, or none of theirs: indistinguishable.
+        UnknownStreamError: there is none, or it is not theirs; the error is the same.
     """
     if owner != NOBODY:
         try:

@@ -167,9 +167,9 @@ class Dialogue:
         for message in self._websocket.receive(self._caller.due_in_s() if is_waiting else 0):
             replies += self._reply(message)
         self._caller.confirm_now_and_then()
-        news = self._news()
-        self._websocket.send([*replies, *news])
-        if news:
+        outgoing = self._outgoing()
+        self._websocket.send([*replies, *outgoing])
+        if outgoing:
             time.sleep(self._app.writing_times.flush_s)  # what comes meanwhile goes out at once
 
     def close(self) -> None:
@@ -260,17 +260,17 @@ class Dialogue:
 
     # --- what there is to say ---
 
-    def _news(self) -> list[bytes]:
-        news: list[bytes] = []
+    def _outgoing(self) -> list[bytes]:
+        outgoing: list[bytes] = []
         for stream_id, reader in list(self._readers.items()):
             if stream_id not in self._asleep:
-                news += self._events(stream_id, reader)
+                outgoing += self._events(stream_id, reader)
         if self._subscription is not None:
-            news += [
+            outgoing += [
                 b'{"type":"notification","notification":%b}' % notification
                 for notification in self._subscription.take()
             ]
-        return news
+        return outgoing
 
     def _events(self, stream_id: str, reader: AnswerReader) -> list[bytes]:
         first = reader.number + 1

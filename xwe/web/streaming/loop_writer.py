@@ -13,13 +13,13 @@ from xwe.core.concurrency.async_config import AsyncConfig
 from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.errors import StreamGapError
 from xwe.web.streaming.socket_handoff import HandBack, HandedOff, HandoffSocket
-from xwe.web.streaming.thread_writer import Reading, StreamWriter, ThreadWriter
+from xwe.web.streaming.thread_writer import ClientReading, StreamWriter, ThreadWriter
 
 _LAST_CHUNK = b"0\r\n\r\n"
 _NOTHING = memoryview(b"")
 
 
-def writer_for(environ: WSGIEnvironment, reading: Reading) -> StreamWriter:
+def writer_for(environ: WSGIEnvironment, reading: ClientReading) -> StreamWriter:
     """The loop's writer where the connection can be handed off, else the request's own thread.
 
     Under TLS, in HTTP/1.0 and HTTP/2 and to a HEAD request, what goes over the wire is not a
@@ -47,7 +47,7 @@ class LoopWriter:
         connection: the client's, of an HTTP/1.1 request.
     """
 
-    def __init__(self, reading: Reading, connection: HandoffSocket) -> None:
+    def __init__(self, reading: ClientReading, connection: HandoffSocket) -> None:
         self._reading = reading
         self._reader = reading.reader
         self._times = reading.times

@@ -47,7 +47,7 @@ class ReaderSlots:
         """A slot for a reader of the owner's, as `stream_owner()` names them.
 
         Raises:
-            LimitExceededError: the user has as many as may.
+            LimitExceededError: the user has reached the limit.
             SaturatedError: none is free.
         """
         self._count(owner)
@@ -75,7 +75,7 @@ class ReaderSlots:
             taken = self._taken[owner]
             if taken >= self._each:
                 raise LimitExceededError(
-                    f"{taken} connections read for you, which is as many as may: close one.",
+                    f"You have {taken} open streams, which is the limit: close one.",
                     retry_after_s=OWN_RETRY_AFTER_S,
                 )
             self._taken[owner] = taken + 1

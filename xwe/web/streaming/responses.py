@@ -25,7 +25,7 @@ from xwe.web.streaming.formats import (
     TextFormat,
 )
 from xwe.web.streaming.loop_writer import writer_for
-from xwe.web.streaming.thread_writer import Reading
+from xwe.web.streaming.thread_writer import ClientReading
 
 Join = Callable[[], AnswerReader]
 """Finds or starts an answer, and joins it."""
@@ -67,7 +67,7 @@ def text_stream(join: Join) -> Response:
     return _written(replace(reading, written=written), {**TEXT_HEADERS, **_named(reading)})
 
 
-def _first_text(reading: Reading) -> bytes:
+def _first_text(reading: ClientReading) -> bytes:
     """Wait for the first text, while a failure can still be a status."""
     reader = reading.reader
     while not reader.has_ended:
@@ -82,7 +82,7 @@ def _first_text(reading: Reading) -> bytes:
     return b""
 
 
-def _reading(join: Join, format_of: Callable[[Answer], Format]) -> Reading:
+def _reading(join: Join, format_of: Callable[[Answer], Format]) -> ClientReading:
     app = current_application()
     # The slot first: without one to read it, no answer is started and paid for.
     slot = app.reader_slots.take(stream_owner())
@@ -92,12 +92,12 @@ def _reading(join: Join, format_of: Callable[[Answer], Format]) -> Reading:
         slot.leave()
         raise
     connection = connection_of(request.environ)
-    return Reading(reader, slot, format_of(reader.answer), app.writing_times, connection)
+    return ClientReading(reader, slot, format_of(reader.answer), app.writing_times, connection)
 
 
-def _named(reading: Reading) -> dict[str, str]:
+def _named(reading: ClientReading) -> dict[str, str]:
     return {"X-Generation-Id": reading.reader.answer.answer_id}
 
 
-def _written(reading: Reading, headers: Mapping[str, str]) -> Response:
+def _written(reading: ClientReading, headers: Mapping[str, str]) -> Response:
     return Response(writer_for(request.environ, reading), headers=headers)

@@ -36,7 +36,7 @@ class WritingTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ClientReading:
     """One client's reading of one answer.
 
     Attributes:
@@ -97,7 +97,7 @@ class ThreadWriter:
     gone before the first chunk is asked for.
     """
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: ClientReading) -> None:
         self._reading = reading
         self._next = reading.written
         self._has_written = False

@@ -11,7 +11,7 @@ from xwe.web.streaming.formats import EventFormat, TextFormat
 from xwe.web.streaming.loop_writer import LoopWriter
 from xwe.web.streaming.reader_slots import ReaderSlots
 from xwe.web.streaming.socket_handoff import HandedOff, HandoffSocket
-from xwe.web.streaming.thread_writer import Reading, WritingTimes
+from xwe.web.streaming.thread_writer import ClientReading, WritingTimes
 
 # More than the two sockets hold.
 LONG = b"x" * 2_000_000
@@ -44,7 +44,7 @@ def hand_off(line, answer):
     def make(heartbeat_s=15.0, answer_format=None, written=b""):
         handed_back = queue.SimpleQueue()
         times = WritingTimes(0.0, heartbeat_s)
-        reading = Reading(
+        reading = ClientReading(
             answer.join(), slot, answer_format or EventFormat(), times, line[1], written
         )
         writer = LoopWriter(reading, line[1])

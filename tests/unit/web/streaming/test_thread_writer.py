@@ -8,7 +8,7 @@ from fed_answer import FedAnswer
 from xwe.streams import ui_messages
 from xwe.web.streaming.formats import EventFormat, TextFormat
 from xwe.web.streaming.reader_slots import ReaderSlots
-from xwe.web.streaming.thread_writer import Reading, ThreadWriter, WritingTimes
+from xwe.web.streaming.thread_writer import ClientReading, ThreadWriter, WritingTimes
 
 QUICK = WritingTimes(flush_s=0.0, heartbeat_s=0.02, check_s=0.01)
 
@@ -33,7 +33,7 @@ def write(slot):
     writers = []
 
     def make(answer, after=0, *, connection=None, times=QUICK, answer_format=None, written=b""):
-        reading = Reading(
+        reading = ClientReading(
             answer.join(after), slot, answer_format or EventFormat(), times, connection, written
         )
         writers.append(ThreadWriter(reading))

@@ -11,7 +11,13 @@ from typing import Any
 
 from xwe.core.nlp.completion import ToolCall
 from xwe.core.nlp.tool_arguments import TOO_DEEP
-from xwe.core.nlp.tools.signature import described_arguments, hints_of, name_of, noted, whole_of
+from xwe.core.nlp.tools.signature import (
+    annotation_text,
+    described_arguments,
+    hints_of,
+    name_of,
+    whole_of,
+)
 from xwe.errors import ToolArgumentsError
 from xwe.extras import importing
 
@@ -78,7 +84,7 @@ class SignatureArguments:
                 # Names of our own: pydantic reserves some, such as "schema".
                 field = f"argument_{number}"
                 default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-                description = noted(hints[name]) or described.get(name)
+                description = annotation_text(hints[name]) or described.get(name)
                 fields[field] = hints[name], Field(default, alias=name, description=description)
                 self._names[field] = name
             self._model = create_model(

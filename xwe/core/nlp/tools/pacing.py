@@ -70,20 +70,20 @@ class Pacing:
         if self._awaiting == "all" or not pending:
             exchange = self._history.last
             is_untold = exchange is not None and not exchange.is_told
-            return not pending and (is_untold or bool(self._calls.news))
-        return self._is_coalesced and bool(self._calls.news)
+            return not pending and (is_untold or bool(self._calls.fresh_results))
+        return self._is_coalesced and bool(self._calls.fresh_results)
 
     def interrupts(self) -> bool:
         """Whether what the model is saying should be cut off for that."""
         return (
             self._mode == "preemptive"
-            and any(call.interrupts for call in self._calls.news)
+            and any(call.interrupts for call in self._calls.fresh_results)
             and self.is_ready()
         )
 
     def coalesce(self) -> None:
         """With "any": let the first result wait a moment for others; asking twice costs more."""
-        if self._awaiting == "any" and self._calls.news and not self._is_coalescing:
+        if self._awaiting == "any" and self._calls.fresh_results and not self._is_coalescing:
             self._is_coalescing = True
             window_s = self._policy.coalesce_s
             self._timers.start(self.first_s if window_s is None else window_s, "coalesced")

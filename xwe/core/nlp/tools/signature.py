@@ -71,7 +71,7 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def noted(hint: Any) -> str | None:
+def annotation_text(hint: Any) -> str | None:
     """The text of `Annotated[str, "what it is"]` or `Annotated[str, Field(description=…)]`."""
     for note in getattr(hint, "__metadata__", ()):
         text = note if isinstance(note, str) else getattr(note, "description", None)

@@ -29,7 +29,7 @@ OutcomeKind = Literal["ok", "error", "timeout", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CallOutcome:
     """How a call ended; `text` is what the model is told."""
 
     kind: OutcomeKind
@@ -41,12 +41,12 @@ class Outcome:
         return self.kind == "ok"
 
 
-def failed(kind: OutcomeKind, message: str) -> Outcome:
+def failed(kind: OutcomeKind, message: str) -> CallOutcome:
     """An outcome without a result."""
-    return Outcome(kind, f"[{kind}] {message[:MAX_ERROR_CHARACTERS]}")
+    return CallOutcome(kind, f"[{kind}] {message[:MAX_ERROR_CHARACTERS]}")
 
 
-OnOutcome = Callable[[str, str, Outcome], object]
+OnOutcome = Callable[[str, str, CallOutcome], object]
 """Called with a call's id, its tool's name and its outcome as soon as there is one."""
 
 
@@ -88,7 +88,7 @@ class TurnCall:
         self.tool = tool
         self.written: ToolCall | None = None
         self.bound: Mapping[str, Any] | None = None
-        self.outcome: Outcome | None = None
+        self.outcome: CallOutcome | None = None
         self.is_told = False
         self.twin: TurnCall | None = None
         self.task: asyncio.Task[None] | None = None
@@ -126,7 +126,7 @@ class CallSettled:
     """A tool has ended."""
 
     call: TurnCall
-    outcome: Outcome
+    outcome: CallOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class ToolCalls:
         return any(call.is_pending for call in self)
 
     @property
-    def news(self) -> list[TurnCall]:
+    def fresh_results(self) -> list[TurnCall]:
         """The calls whose outcome the model should be told now."""
         return [call for call in self if call.is_news]
 
@@ -243,7 +243,7 @@ class ToolCalls:
             and call.tool.effect in EAGER_EFFECTS
         )
 
-    def _check(self, call: TurnCall, written: ToolCall) -> Outcome | None:
+    def _check(self, call: TurnCall, written: ToolCall) -> CallOutcome | None:
         """Why the call cannot be made; None once its arguments are bound or its twin is found."""
         if call.tool is None:
             names = ", ".join(tool.name for tool in self._tools) or "none"
@@ -295,7 +295,7 @@ class ToolCalls:
             self._estimates.note_tool(call.name, self._loop.time() - call.started_at)
         self._post(CallSettled(call, outcome))
 
-    def settle(self, call: TurnCall, outcome: Outcome) -> Iterator[events.AgentEvent]:
+    def settle(self, call: TurnCall, outcome: CallOutcome) -> Iterator[events.AgentEvent]:
         """Give the call its outcome, and the calls that share it."""
         if call.outcome is not None:
             return
@@ -336,7 +336,7 @@ async def run_tool(
     bound: Mapping[str, Any],
     on_progress: Callable[[float | None, str], object],
     pool: ThreadPoolExecutor,
-) -> Outcome:
+) -> CallOutcome:
     """Run a tool to its end or its time limit; whatever it raises is its outcome."""
     arguments = dict(bound)
     if tool.progress_parameter is not None:
@@ -350,7 +350,7 @@ async def run_tool(
                 value = await offload(tool.function, executor=pool, **arguments)
             else:
                 value = tool.function(**arguments)
-        return Outcome("ok", result_text(value))
+        return CallOutcome("ok", result_text(value))
     except Exception as error:  # noqa: BLE001 - a tool is foreign code; its failure is its outcome
         if isinstance(error, TimeoutError) and limit.expired():
             return failed("timeout", _timeout_message(tool))

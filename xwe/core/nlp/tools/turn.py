@@ -364,7 +364,7 @@ class ToolTurn:
         yield events.Interrupted(
             text_id,
             "tool_results",
-            tuple(call.call_id for call in self._calls.news),
+            tuple(call.call_id for call in self._calls.fresh_results),
             len(reader.text),
             max(0, self._policy.bridge_max_tokens - reader.pieces),
             self._now_s(),
