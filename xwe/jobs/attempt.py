@@ -58,7 +58,7 @@ class AttemptTimes:
 
 
 class Attempt:
-    """A running job. Use it on the resident loop only.
+    """A running job. Make and use it on the resident loop only.
 
     Args:
         rows: stores the job.
@@ -77,7 +77,7 @@ class Attempt:
         self._times = times
         self._work = Work(rows, job)
         self._task: asyncio.Task[Any] | None = None
-        self._check_now: asyncio.Future[None] | None = None
+        self._check_now: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._is_abandoned = False
         self._begin_lease(taken_at)
 
@@ -95,9 +95,10 @@ class Attempt:
             while not task.done():
                 # A stopped handler may take its time to unwind, so only its end is waited for.
                 check_s = self._times.check_s if self._work.stopped is None else None
-                self._check_now = asyncio.get_running_loop().create_future()
                 awaited: set[asyncio.Future[Any]] = {task, self._check_now}
                 await asyncio.wait(awaited, timeout=check_s, return_when=asyncio.FIRST_COMPLETED)
+                if self._check_now.done():  # a new one first: a call during the check counts too
+                    self._check_now = asyncio.get_running_loop().create_future()
                 if not task.done() and self._work.stopped is None:
                     await self._check()
         finally:
@@ -106,7 +107,7 @@ class Attempt:
 
     def check_now(self) -> None:
         """Read the row now rather than at the next regular check: the job may be cancelled."""
-        if self._check_now is not None and not self._check_now.done():
+        if not self._check_now.done():
             self._check_now.set_result(None)
 
     def stop(self, reason: StopReason) -> None:

@@ -259,6 +259,31 @@ def test_a_cancelled_handler_is_cancelled_and_waited_for(store, runner, handlers
     assert store.rows[job].attempts == 1
 
 
+def test_a_cancel_during_a_check_that_has_not_seen_it_is_heard_too(
+    store, make_runner, steps, monkeypatch
+):
+    has_read, may_return, read = threading.Event(), threading.Event(), store.is_cancelled
+
+    def read_early(taken):
+        is_cancelled = read(taken)
+        has_read.set()
+        assert may_return.wait(SOON_S)
+        return is_cancelled
+
+    monkeypatch.setattr(store, "is_cancelled", read_early)
+    job = store.queue()
+    runner = make_runner(check_s=NEVER_S)
+    runner.start()
+    steps.wait_until_begun()
+    runner.wake()
+    assert has_read.wait(SOON_S)
+    store.request_cancel(job)
+    runner.wake()
+    on_loop(asyncio.sleep(0))  # the wake-up has reached the loop
+    may_return.set()
+    store.wait_until(lambda: store.rows[job].state == "cancelled")
+
+
 def test_a_handler_that_fails_after_it_was_cancelled_is_cancelled(store, runner, handlers):
     begun = threading.Event()
 
