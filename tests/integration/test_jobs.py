@@ -453,6 +453,24 @@ def test_nobody_sees_others_tasks(here, ada, bob):
     assert [view["id"] for view in here.tasks.listed(ada)] == [job]
 
 
+def test_who_begins_to_watch_at_the_very_moment_of_a_change_sees_it(process, ada):
+    process = process(poll_s=NEVER_S)  # nothing is read without a notification
+    job = process.queue(ada)
+    read, reads = process.tasks.get, []
+
+    def read_and_cancel(user_id, task_id):
+        reads.append(read(user_id, task_id))
+        if len(reads) == 1:
+            process.tasks.cancel(ada, job)
+        return reads[-1]
+
+    watches = TaskWatches(read_and_cancel, process.notifications, NEVER_S)
+    assert [view["status"] for view in views_of(watches.begin(ada, job))] == [
+        "pending",
+        "cancelled",
+    ]
+
+
 def test_a_watch_ends_with_its_reader(here, ada, monkeypatch):
     ended, forget = threading.Event(), here.notifications.forget
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from xwe.core.concurrency.loop_thread import get_loop_thread
 from xwe.errors import DatabaseUnavailableError, NotFoundError, SaturatedError
 from xwe.storage.database_threads import in_database
 from xwe.streams.answer import Answer, AnswerReader, Outcome
@@ -63,13 +64,31 @@ class TaskWatches:
         Raises:
             NotFoundError: the user has no such task.
         """
-        shown = self._read(user_id, task_id)
+        loop, changed = get_loop_thread().loop, asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(changed.set)
+
+        # Before the first read, so that no change falls between the two.
+        subscription = self._notifications.subscribe(str(user_id), wake)
+        self._wakes.add(wake)
+
+        def forget() -> None:
+            self._wakes.discard(wake)
+            subscription.close()
+
+        async def before_end(_outcome: Outcome) -> None:
+            forget()
+
         answer = Answer(Answers.new_id(), str(user_id), unread_s=0.0)
         reader = answer.join()
         try:
-            answer.start(self._states(user_id, task_id, shown), TaskEncoder())
+            shown = self._read(user_id, task_id)
+            answer.start(self._states(user_id, task_id, shown, changed), TaskEncoder(), before_end)
         except BaseException:
             reader.close()
+            forget()
             raise
         return reader
 
@@ -79,36 +98,29 @@ class TaskWatches:
         for wake in list(self._wakes):
             wake()
 
-    async def _states(self, user_id: int, task_id: int, shown: View) -> AsyncGenerator[View, None]:
+    async def _states(
+        self, user_id: int, task_id: int, shown: View, changed: asyncio.Event
+    ) -> AsyncGenerator[View, None]:
         """The state `shown`, then each that differs, until a final one."""
-        loop, changed = asyncio.get_running_loop(), asyncio.Event()
-
-        def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(changed.set)
-
-        subscription = self._notifications.subscribe(str(user_id), wake)
-        self._wakes.add(wake)
-        try:
-            yield shown
-            while shown["status"] not in FINAL_STATUSES and not self._has_ended:
+        yield shown
+        while shown["status"] not in FINAL_STATUSES:
+            if not self._has_ended:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_s):
                         await changed.wait()
-                changed.clear()
-                try:
-                    seen = await in_database(self._read, user_id, task_id)
-                except NotFoundError:  # deleted, with its user
-                    return
-                except (DatabaseUnavailableError, SaturatedError) as error:
-                    log.warning("A watched task cannot be read: %s", error.message)
-                    continue
-                if _without_time(seen) != _without_time(shown):
-                    shown = seen
-                    yield shown
-        finally:
-            self._wakes.discard(wake)
-            subscription.close()
+            changed.clear()
+            if self._has_ended:
+                return
+            try:
+                seen = await in_database(self._read, user_id, task_id)
+            except NotFoundError:  # deleted, with its user
+                return
+            except (DatabaseUnavailableError, SaturatedError) as error:
+                log.warning("A watched task cannot be read: %s", error.message)
+                continue
+            if _without_time(seen) != _without_time(shown):
+                shown = seen
+                yield shown
 
 
 def _without_time(view: View) -> View:
